@@ -1,0 +1,146 @@
+"""Candidate slices, slices and what may be done to them."""
+
+from __future__ import annotations
+
+import getpass
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from slicelab.core._hashing import hash_value
+
+
+def now() -> str:
+    """Return the present time, ISO 8601 in UTC with seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def new_id() -> str:
+    """Return a fresh id (32 hex digits), made by the client so that a repeated write is the same write."""
+    return uuid.uuid4().hex
+
+
+def actor() -> str:
+    """Return the name of the person at this machine."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A group of units that discovery proposes.
+
+    Parameters
+    ----------
+    members
+        int64 (m,), row positions, most typical first.
+    membership
+        float32 (n,) in [0, 1]: how strongly every row belongs.
+    size, failures
+        Number of members and of failures among them.
+    failure_rate, interval
+        Share of failures and its interval (low, high) at 95 %.
+    base_rate
+        Share of failures of the population it was compared with.
+    p_value, q_value
+        One-sided test against the rest, and its value after Benjamini-Hochberg over all candidates tried.
+    description
+        What it is, in words made from labels and predictions.
+    unit_ids
+        Ids of `members`, same order; empty where `discover` was given no ids.
+    """
+
+    members: npt.NDArray[np.int64]
+    membership: npt.NDArray[np.float32]
+    size: int
+    failures: int
+    failure_rate: float
+    interval: tuple[float, float]
+    base_rate: float
+    p_value: float
+    q_value: float
+    status: Literal["confirmed", "candidate"] = "candidate"
+    name: str = ""
+    description: str = ""
+    unit_ids: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def lift(self) -> float:
+        """How many times the base rate its failure rate is."""
+        return self.failure_rate / self.base_rate if self.base_rate else float("inf")
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A named, curated group: rule + frozen membership + content hash, versioned.
+
+    Parameters
+    ----------
+    name
+        What people call it; unique among the living slices of a dataset. '/' groups names.
+    members
+        Unit ids, most typical first where that is known, each once.
+    rule
+        An expression over the units frame that describes it (None: members only).
+    note, model
+        A person's words; the model under which it was found (None: any).
+    provenance
+        Where it came from: JSON values only.
+    version
+        1 for a new slice; every change makes a new version.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    rule: str | None = None
+    note: str = ""
+    model: str | None = None
+    provenance: dict[str, Any] = field(default_factory=dict, hash=False)
+    slice_id: str = field(default_factory=new_id)
+    version: int = 1
+    created_at: str = field(default_factory=now)
+    created_by: str = field(default_factory=actor)
+    updated_at: str = field(default_factory=now)
+    schema_version: int = 1
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of rule and membership (the order of members doesn't matter)."""
+        return hash_value([self.rule, sorted(self.members)])
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One slice before and after; None: it is not there."""
+
+    before: Slice | None
+    after: Slice | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """An action on slices: all its edits are stored, or none.
+
+    Parameters
+    ----------
+    action
+        "create", "rename", "note", "add", "remove", "merge", "split", "delete", "undo", "redo".
+    edits
+        What happens to each slice.
+    """
+
+    action: str
+    edits: tuple[Edit, ...]
+    change_id: str = field(default_factory=new_id)
+    at: str = field(default_factory=now)
+    by: str = field(default_factory=actor)

@@ -1,0 +1,1 @@
+"""Decisions as state changes: old value in, new value out."""

@@ -1,0 +1,1 @@
+"""Vectors and outcomes to candidate slices."""

@@ -1,0 +1,1 @@
+"""Images to vectors: torch, batching, cache, image statistics."""

@@ -1,0 +1,1 @@
+"""Predictions and labels to outcomes, metrics and intervals."""

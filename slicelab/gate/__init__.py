@@ -1,0 +1,1 @@
+"""Suites without a database: run, judge, compare, save."""

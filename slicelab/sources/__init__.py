@@ -1,0 +1,1 @@
+"""Files to sample tables: readers, image decoding, thumbnails."""

@@ -1,0 +1,1 @@
+"""FiftyOne and MongoDB: where everything is kept."""

@@ -1,0 +1,1 @@
+"""Values to plotly figures and small HTML; no callbacks."""

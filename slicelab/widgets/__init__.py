@@ -1,0 +1,1 @@
+"""Gestures to values and back, in the notebook."""
