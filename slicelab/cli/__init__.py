@@ -1,0 +1,5 @@
+"""The command line: every step of the loop, with exit codes 0 (well), 1 (the gate says no), 2 (can't be done)."""
+
+from slicelab.cli._main import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,240 @@
+"""The `slicelab` command: what every command shares, and the commands that make and look."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slicelab import __version__
+from slicelab.core import SliceLabError, visible
+
+app = typer.Typer(
+    name="slicelab",
+    help="Find where a vision model fails; keep what was found as test cases and relabel queues.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Dataset = Annotated[str, typer.Argument(help="Name of the dataset.")]
+Model = Annotated[str, typer.Argument(help="Name of the model.")]
+
+
+def main() -> None:
+    """Run the command line; errors that SliceLab words are one line on stderr and exit code 2."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        app()
+    except SliceLabError as error:
+        typer.echo(visible(f"slicelab: {error}".replace("\n", "\n  ")).replace("\ufffd  ", "\n  "), err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("slicelab: stopped; what was done is kept.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Find where a vision model fails; keep what was found as test cases and relabel queues."""
+
+
+def pairs(values: list[str], what: str) -> dict[str, str]:
+    """Read NAME=PATH options; a path alone is named by its stem."""
+    read = {}
+    for value in values:
+        name, sign, path = value.partition("=")
+        if not sign:
+            name, path = Path(value).stem, value
+        if not name or not path or name in read:
+            raise typer.BadParameter(f"{what} must read NAME=PATH, each name once; got {value!r}.")
+        read[name] = path
+    return read
+
+
+@app.command()
+def load(
+    name: Dataset,
+    images: Annotated[str | None, typer.Option(help="Folder of images.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="CSV, Parquet, JSONL, COCO JSON, VOC folder, data.yaml; none: folder per class.")
+    ] = None,
+    predictions: Annotated[list[str] | None, typer.Option(help="NAME=PATH, once per model.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Instead of files: a FiftyOne dataset's name.")] = None,
+    label_field: Annotated[str, typer.Option(help="Its field of labels.")] = "ground_truth",
+    prediction_field: Annotated[list[str] | None, typer.Option(help="MODEL=FIELD, once per model.")] = None,
+    strict: Annotated[bool, typer.Option(help="Refuse everything when one row is refused.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace the dataset of that name.")] = False,
+    clip_boxes: Annotated[bool, typer.Option(help="Cut boxes that stick out of their image.")] = False,
+    report: Annotated[str | None, typer.Option(help="Write every finding to this CSV file.")] = None,
+) -> None:
+    """Load images, labels and predictions.
+
+    Example: slicelab load bags --images images/ --labels labels.json --predictions v3=v3.json --predictions v4=v4.json
+    """
+    import slicelab
+
+    lab = slicelab.load(
+        name,
+        images,
+        labels,
+        pairs(predictions or [], "--predictions"),
+        dataset=dataset,
+        label_field=label_field,
+        prediction_fields=pairs(prediction_field or [], "--prediction-field"),
+        strict=strict,
+        overwrite=overwrite,
+        clip_boxes=clip_boxes,
+    )
+    typer.echo(str(lab.load_report))
+    if report is not None and lab.load_report is not None:
+        from slicelab.annotation import write_table
+
+        write_table(lab.load_report.frame(), report)
+    typer.echo(repr(lab))
+
+
+@app.command()
+def datasets() -> None:
+    """List the datasets.
+
+    Example: slicelab datasets
+    """
+    import slicelab
+
+    for name in slicelab.datasets():
+        typer.echo(visible(name))
+
+
+@app.command()
+def evaluate(name: Dataset, model: Model) -> None:
+    """Store outcomes on the dataset and show the model's metrics.
+
+    Example: slicelab evaluate bags v3
+    """
+    import slicelab
+
+    typer.echo(slicelab.open(name).evaluate(model).to_string(float_format="{:.3f}".format))
+
+
+@app.command()
+def embed(
+    name: Dataset,
+    source: Annotated[
+        str | None, typer.Option(help="Array (.npy), TorchScript, torch.export, ONNX file, or a local model folder.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Pictures at once.")] = 64,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+) -> None:
+    """Give every unit a vector; without --source by a descriptor that needs no weights.
+
+    Example: slicelab embed bags --source backbone.onnx
+    """
+    import numpy as np
+
+    import slicelab
+
+    lab = slicelab.open(name)
+    given = np.load(source, allow_pickle=False) if source is not None and source.endswith(".npy") else source
+    vectors = lab.embed(given, batch_size=batch_size, device=device)
+    typer.echo(f"{vectors.shape[0]} units, {vectors.shape[1]} dimensions")
+
+
+@app.command()
+def discover(
+    name: Dataset,
+    model: Model,
+    max_slices: Annotated[int, typer.Option(help="At most this many.")] = 20,
+    promote: Annotated[int, typer.Option(help="Make slices of the first N.")] = 0,
+    csv: Annotated[str | None, typer.Option(help="Write the table to this file.")] = None,
+) -> None:
+    """Propose slices on which the model fails.
+
+    Example: slicelab discover bags v3 --promote 3
+    """
+    import slicelab
+
+    lab = slicelab.open(name)
+    if not lab.has_embeddings():
+        lab.embed()
+    found = lab.discover(model, max_slices=max_slices)
+    typer.echo(repr(found))
+    if csv is not None:
+        from slicelab.annotation import write_table
+
+        write_table(found.frame(), csv)
+    for candidate in found[:promote]:
+        slice_ = lab.promote_slice(candidate)
+        typer.echo(visible(f"saved slice {slice_.name!r}, version {slice_.version}"))
+
+
+@app.command()
+def demo(
+    out: Annotated[str, typer.Option(help="Folder for what is written.")] = "out",
+    samples: Annotated[str | None, typer.Option(help="Folder of data_samples.")] = None,
+) -> None:
+    """Walk the whole loop on both samples.
+
+    Example: slicelab demo --out out
+    """
+    from slicelab.demo import run_demo
+
+    run_demo(Path(out), samples=None if samples is None else Path(samples), say=typer.echo)
+
+
+@app.command()
+def doctor(fix: Annotated[bool, typer.Option("--fix", help="Put a mongod in place that runs here.")] = False) -> None:
+    """Check everything that SliceLab needs; one line each, with the remedy.
+
+    Example: slicelab doctor
+    """
+    from slicelab.store import diagnose, install_mongod
+
+    if fix:
+        typer.echo(f"mongod: {install_mongod()}")
+    checks = diagnose()
+    for check in checks:
+        remedy = "" if check.ok or not check.remedy else f" — {check.remedy}"
+        typer.echo(f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.message}{remedy}")
+    raise typer.Exit(0 if all(check.ok for check in checks) else 1)
+
+
+@app.command()
+def lab(
+    folder: Annotated[str, typer.Argument(help="Folder to open.")] = ".",
+    port: Annotated[int, typer.Option(help="Port.")] = 8888,
+) -> None:
+    """Open JupyterLab, on this machine only.
+
+    Example: slicelab lab notebooks
+    """
+    command = [sys.executable, "-m", "jupyter", "lab", "--ip=127.0.0.1", f"--port={port}", folder]
+    os.execv(sys.executable, command)  # noqa: S606
+
+
+def _register() -> None:
+    """Add the commands of the other files."""
+    from slicelab.cli import _gate, _queue, _slices
+
+    _slices.register(app)
+    _gate.register(app)
+    _queue.register(app)
+
+
+_register()

@@ -1,0 +1,91 @@
+"""Vectors for a dataset's units, from whatever the user has."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from slicelab.core import InvalidInputError, hash_value
+from slicelab.lab._units import Units
+from slicelab.store import Vectors
+
+if TYPE_CHECKING:
+    from slicelab.embeddings import Embedder
+
+log = logging.getLogger("slicelab")
+
+
+def embed(
+    units: Units,
+    vectors: Vectors,
+    source: npt.ArrayLike | str | Path | None,
+    *,
+    models: Sequence[str],
+    module: Any,
+    layer: str | None,
+    size: int,
+    units_of_array: Sequence[str] | None,
+    name: str,
+    batch_size: int,
+    device: str,
+    progress: bool,
+    cache: Path,
+) -> npt.NDArray[np.float32]:
+    """Give units a vector and store them; see `Lab.embed`."""
+    from slicelab.embeddings import VectorCache, embed_images, from_array
+
+    if source is not None and not isinstance(source, (str, Path)):
+        ids = list(units_of_array) if units_of_array is not None else default_units(units)
+        array = from_array(source, ids)
+        vectors.save(name, ids, array, identity=f"array {hash_value(array.tobytes().hex())[:16]}")
+        return array
+    frame = units.known(models)
+    if units_of_array is not None:
+        unknown = pd.Index(units_of_array).difference(frame.index)
+        if len(unknown):
+            raise InvalidInputError(f"{len(unknown)} of the units aren't in the dataset, first {unknown[0]!r}.")
+        frame = frame.loc[list(units_of_array)]
+    embedder = _embedder(source, module, layer=layer, size=size)
+    result = embed_images(
+        units.items(frame),
+        embedder=embedder,
+        cache=VectorCache(cache),
+        batch_size=batch_size,
+        device=device,
+        progress=progress,
+    )
+    if result.failed:
+        log.warning("%d units have no vector; first: %s", len(result.failed), result.failed[0].reason)
+    if not result.units:
+        raise InvalidInputError("No unit has a picture that can be read, so there is nothing to embed.")
+    vectors.save(name, result.units, result.vectors, identity=result.identity)
+    return result.vectors
+
+
+def default_units(units: Units) -> list[str]:
+    """Return the units that an array's rows stand for: samples, or labelled boxes, in the dataset's order."""
+    from slicelab.core import object_unit
+
+    table = units.table()
+    if table.task == "classification":
+        return list(table.samples.index)
+    boxes = table.boxes[~table.boxes["crowd"]]
+    return [object_unit(key, label_id) for key, label_id in zip(boxes["key"], boxes["label_id"], strict=True)]
+
+
+def _embedder(source: str | Path | None, module: Any, *, layer: str | None, size: int) -> Embedder:
+    from slicelab.embeddings import DescriptorEmbedder, ModuleEmbedder, load_embedder
+
+    if source is not None and module is not None:
+        raise InvalidInputError("Pass either weights (a path) or model=, not both.")
+    if module is not None:
+        return ModuleEmbedder(module, layer=layer, size=size)
+    if source is not None:
+        return load_embedder(source)
+    return DescriptorEmbedder()

@@ -1,0 +1,486 @@
+"""The lab: everything that can be done with one dataset, joined from the rooms. No logic of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from slicelab import curation
+from slicelab.core import (
+    Bar,
+    Candidate,
+    Case,
+    Change,
+    InvalidInputError,
+    LoadReport,
+    SampleTable,
+    Slice,
+    StateError,
+    Thumbnail,
+)
+from slicelab.lab._pictures import Pictures
+from slicelab.lab._queue import LabQueue
+from slicelab.lab._suite import LabSuite
+from slicelab.lab._units import Units
+from slicelab.store import Cases, Connection, DatasetInfo, Datasets, Queues, Slices, Vectors
+
+if TYPE_CHECKING:
+    import fiftyone as fo
+    import torch
+
+    from slicelab.discovery import CandidateSlices
+    from slicelab.widgets import Explorer
+
+DEFAULT = "default"
+MAP = "map of "
+
+
+class Lab:
+    """A dataset with its models' predictions, slices, cases and queues.
+
+    Make one by `slicelab.load` or `slicelab.open`.
+
+    Parameters
+    ----------
+    connection, name
+        The database and the dataset's name.
+    """
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        self._connection = connection
+        self.name = name
+        self.load_report: LoadReport | None = None
+        self._datasets = Datasets(connection)
+        self._slices = Slices(connection.records, name)
+        self._cases = Cases(connection.records, name)
+        self._queues = Queues(connection.records, name)
+        self._vectors = Vectors(connection, name)
+        self._units = Units(self._datasets, name, cache=connection.home / "cache")
+        self._pictures = Pictures(self._units, cache=connection.home / "cache" / "thumbnails")
+        self._found: dict[str, CandidateSlices] = {}
+
+    # -- the dataset ---------------------------------------------------------------------------------------------
+
+    @property
+    def dataset(self) -> fo.Dataset:
+        """The FiftyOne dataset itself: nothing is hidden."""
+        return self._datasets.open(self.name)
+
+    @property
+    def info(self) -> DatasetInfo:
+        """What SliceLab knows of the dataset: task, classes, models, label field."""
+        return self._datasets.info(self.name)
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models, in the order of loading."""
+        return list(self.info.models)
+
+    @property
+    def table(self) -> SampleTable:
+        """Samples and present labels."""
+        return self._units.table()
+
+    def units(self, model: str) -> pd.DataFrame:
+        """Return what is right and wrong under a model.
+
+        Parameters
+        ----------
+        model
+            Its name.
+
+        Returns
+        -------
+        DataFrame, one row per unit, index `unit`; columns as `slicelab.core.UNIT_COLUMNS` (and for detection
+        `BOX_UNIT_COLUMNS`), `sha256`, the dataset's metadata columns, and image statistics once `statistics` ran.
+
+        Raises
+        ------
+        NotFoundError
+            No predictions of that model.
+        """
+        return self._units.frame(model)
+
+    def evaluate(self, model: str) -> pd.DataFrame:
+        """Store every unit's outcome on the dataset and measure the model.
+
+        Parameters
+        ----------
+        model
+            Its name.
+
+        Returns
+        -------
+        DataFrame, one row per metric: value, low, high (95 %), n.
+        """
+        self._datasets.write_outcomes(self.name, model, self._units.frame(model))
+        return self._units.overall(model)
+
+    def confusion(self, model: str) -> pd.DataFrame:
+        """Return the confusion matrix: rows are labels, columns predictions, values counts."""
+        from slicelab.evaluation import confusion
+
+        return confusion(self._units.frame(model))
+
+    def statistics(self, *, progress: bool = True) -> pd.DataFrame:
+        """Measure every unit's picture (brightness, contrast, sharpness, ...); units and rules have them from now on.
+
+        Returns
+        -------
+        DataFrame, index `unit`, columns as `slicelab.embeddings.image_statistics`.
+        """
+        return self._units.measure(self.models, progress=progress)
+
+    # -- vectors -------------------------------------------------------------------------------------------------
+
+    def embed(
+        self,
+        source: npt.ArrayLike | str | Path | None = None,
+        *,
+        model: torch.nn.Module | None = None,
+        layer: str | None = None,
+        size: int = 224,
+        units: Sequence[str] | None = None,
+        name: str = DEFAULT,
+        batch_size: int = 64,
+        device: str = "auto",
+        progress: bool = True,
+    ) -> npt.NDArray[np.float32]:
+        """Give every unit a vector.
+
+        Parameters
+        ----------
+        source
+            An array (n, d) with rows in the order of `units`; a file or folder with weights (TorchScript,
+            torch.export, ONNX, a local transformers or timm folder); None: `model`, or without it a fixed descriptor
+            of colour, gradient and texture that needs no weights.
+        model, layer, size
+            A torch module, the name of the layer whose output is taken (None: its output), and the side in pixels to
+            which pictures are resized.
+        units
+            Of an array's rows. None: the samples in the dataset's order; for detection the labelled boxes in theirs.
+        name
+            Under which the vectors are kept.
+        batch_size, device, progress
+            Pictures at once; "auto" takes a GPU when there is one; show a progress bar.
+
+        Returns
+        -------
+        float32 (n, d), as stored. What was computed before is not computed again; a run that was stopped goes on.
+        """
+        from slicelab.lab._embed import embed
+
+        return embed(
+            self._units,
+            self._vectors,
+            source,
+            models=self.models,
+            module=model,
+            layer=layer,
+            size=size,
+            units_of_array=units,
+            name=name,
+            batch_size=batch_size,
+            device=device,
+            progress=progress,
+            cache=self._connection.home / "cache" / "vectors",
+        )
+
+    def embeddings(self, name: str = DEFAULT) -> tuple[list[str], npt.NDArray[np.float32]]:
+        """Return unit ids (n,) and their vectors float32 (n, d)."""
+        return self._vectors.load(name)
+
+    def has_embeddings(self, name: str = DEFAULT) -> bool:
+        """Tell whether units have vectors of that name."""
+        return self._vectors.identity(name) is not None
+
+    def project(self, name: str = DEFAULT, *, random_state: int = 0) -> pd.DataFrame:
+        """Return the 2-D UMAP map of the vectors: DataFrame, index `unit`, columns x and y.
+
+        It is computed once for the same vectors and kept.
+        """
+        from slicelab.discovery import project
+
+        identity = f"{self._vectors.identity(name)} umap seed {random_state}"
+        units, vectors = self._vectors.load(name)
+        if self._vectors.identity(MAP + name) != identity:
+            points = project(vectors, random_state=random_state)
+            self._vectors.save(MAP + name, units, points, identity=identity)
+        units, points = self._vectors.load(MAP + name)
+        return pd.DataFrame(points, index=pd.Index(units, name="unit"), columns=["x", "y"])
+
+    def discover(
+        self,
+        model: str,
+        *,
+        embeddings: str = DEFAULT,
+        max_slices: int = 20,
+        random_state: int = 0,
+        progress: bool = True,
+    ) -> CandidateSlices:
+        """Propose slices on which a model fails more than on others of their class.
+
+        For detection these are groups of labelled objects (missed, misclassified or badly located).
+
+        Parameters
+        ----------
+        model
+            Its name.
+        embeddings
+            Name of the vectors.
+        max_slices, random_state, progress
+            As `slicelab.discovery.discover`.
+
+        Returns
+        -------
+        CandidateSlices, best first; `unit_ids` of each are this dataset's.
+        """
+        from slicelab.discovery import discover
+
+        names, vectors = self._vectors.load(embeddings)
+        units = self._units.objects(model)
+        rows = np.flatnonzero(pd.Index(names).isin(units.index))
+        units = units.loc[[names[i] for i in rows]]
+        found = discover(
+            vectors[rows],
+            units["failure"].to_numpy(bool),
+            units["label"].to_numpy(object),
+            units["prediction"].to_numpy(object),
+            units["confidence"].to_numpy(float),
+            max_slices,
+            random_state,
+            ids=list(units.index),
+            progress=progress,
+        )
+        self._found[model] = found
+        return found
+
+    def explore(self, model: str, *, embeddings: str = DEFAULT, **options: Any) -> Explorer:
+        """Open the widget: map, slices, pictures, and curation by hand.
+
+        Parameters
+        ----------
+        model
+            Its name.
+        embeddings
+            Name of the vectors. They are computed with the default embedder if there are none.
+        options
+            As `slicelab.widgets.Explorer`.
+        """
+        from slicelab.widgets import Explorer
+
+        if embeddings == DEFAULT and not self.has_embeddings():
+            self.embed()
+        points = self.project(embeddings)
+        units = self._units.frame(model)
+        units = units.loc[units.index[units.index.isin(points.index)]]
+        candidates = self._found.get(model)
+        return Explorer(
+            units,
+            points.loc[units.index].to_numpy(np.float32),
+            desk=self,
+            candidates=list(candidates) if candidates is not None else None,
+            model=model,
+            **options,
+        )
+
+    def thumbnails(self, units: Sequence[str], *, size: int = 128) -> list[Thumbnail]:
+        """Return a small JPEG of each unit with its boxes, in order."""
+        return self._pictures.thumbnails(units, models=self.models, size=size)
+
+    # -- slices --------------------------------------------------------------------------------------------------
+
+    def slices(self) -> list[Slice]:
+        """Return the living slices, by name."""
+        return self._slices.all()
+
+    def slice(self, name: str) -> Slice:
+        """Return the slice of that name, or raise `NotFoundError`."""
+        return self._slices.get(name)
+
+    def slice_versions(self, name: str) -> list[Slice]:
+        """Return every version of a slice, oldest first."""
+        return self._slices.versions(self.slice(name).slice_id)
+
+    def promote_slice(self, candidate: Candidate, *, name: str | None = None, note: str = "") -> Slice:
+        """Make a slice of a candidate.
+
+        Parameters
+        ----------
+        candidate
+            From `discover`.
+        name
+            None: the candidate's own.
+        note
+            A person's words.
+        """
+        model = next((m for m, found in self._found.items() if any(c is candidate for c in found)), None)
+        change = curation.from_candidate(
+            candidate, name=name or candidate.name, model=model, note=note, existing=self.slices()
+        )
+        return self._made(change)
+
+    def create_slice(
+        self,
+        name: str,
+        *,
+        units: Sequence[str] | None = None,
+        rule: str | None = None,
+        model: str | None = None,
+        note: str = "",
+    ) -> Slice:
+        """Make a slice from units (a lasso, a list) or from a rule.
+
+        Parameters
+        ----------
+        name
+            Of the new slice.
+        units
+            Unit ids.
+        rule
+            An expression over the columns of `units(model)`, like `label == "knife" and brightness < 0.2`.
+        model
+            Under which a rule is read; None: the first.
+        note
+            A person's words.
+        """
+        frame = (
+            self._units.known(self.models) if units is not None else self._units.for_rule(rule, model or self._first())
+        )
+        change = curation.create_slice(
+            name, members=units, rule=rule, units=frame, model=model, note=note, existing=self.slices()
+        )
+        return self._made(change)
+
+    def rename_slice(self, name: str, new_name: str) -> Slice:
+        """Give a slice another name."""
+        return self._made(curation.rename(self.slice(name), new_name, existing=self.slices()))
+
+    def note_slice(self, name: str, note: str) -> Slice:
+        """Write a slice's note."""
+        return self._made(curation.note(self.slice(name), note))
+
+    def add_to_slice(self, name: str, units: Sequence[str]) -> Slice:
+        """Add units to a slice."""
+        return self._made(curation.add(self.slice(name), units, units=self._units.known(self.models)))
+
+    def remove_from_slice(self, name: str, units: Sequence[str]) -> Slice:
+        """Take units out of a slice."""
+        return self._made(curation.remove(self.slice(name), units))
+
+    def merge_slices(self, names: Sequence[str], *, into: str) -> Slice:
+        """Make one slice of several; those are deleted."""
+        return self._made(curation.merge([self.slice(n) for n in names], into, existing=self.slices()))
+
+    def split_slice(self, name: str, groups: dict[str, Sequence[str]]) -> list[Slice]:
+        """Put several slices in the place of one.
+
+        Parameters
+        ----------
+        name
+            The slice.
+        groups
+            Unit ids by the name of each new slice; all of them members of the slice.
+        """
+        change = curation.split(self.slice(name), groups, existing=self.slices())
+        self._apply(change)
+        return [edit.after for edit in change.edits if edit.after is not None]
+
+    def delete_slice(self, name: str) -> None:
+        """Delete a slice; `undo` brings it back."""
+        self._apply(curation.delete(self.slice(name)))
+
+    def undo(self) -> str:
+        """Take the last change of slices back, as new versions; return what was undone, in words."""
+        return self._step_back("undo")
+
+    def redo(self) -> str:
+        """Do again what was undone last; return it, in words."""
+        return self._step_back("redo")
+
+    # -- cases and queues ----------------------------------------------------------------------------------------
+
+    def promote(self, slice_: Slice | str, *, bar: Bar, suite: str, name: str | None = None, note: str = "") -> Case:
+        """Make a slice a case of a suite: its membership, labels and media are frozen with a bar.
+
+        Parameters
+        ----------
+        slice_
+            A slice or its name.
+        bar
+            What a model must reach, like `Bar("recall", at_least=0.95)`.
+        suite
+            Name of the suite; it is made when it isn't there.
+        name
+            Of the case; None: the slice's.
+        note
+            A person's words.
+        """
+        return self.suite(suite).add(self._slice_of(slice_), bar=bar, name=name, note=note)
+
+    def suite(self, name: str) -> LabSuite:
+        """Return the suite of that name; it comes into being with its first case."""
+        return LabSuite(self.name, name, self._cases, self._units, self._pictures, self._connection.records)
+
+    def suites(self) -> list[str]:
+        """Return the names of the suites."""
+        return self._cases.suites()
+
+    def queue(self, name: str) -> LabQueue:
+        """Return the relabel queue of that name; it comes into being with its first item."""
+        return LabQueue(self.name, name, self._queues, self._datasets, self._units, self._slices)
+
+    def queues(self) -> list[str]:
+        """Return the names of the queues."""
+        return self._queues.names()
+
+    def enqueue(self, slice_: Slice | str, *, queue: str, reason: str) -> int:
+        """Queue a slice's units for a person's decision; return how many were new there."""
+        return self.queue(queue).add(self._slice_of(slice_), reason=reason)
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _first(self) -> str:
+        if not self.models:
+            raise StateError(f"Dataset {self.name!r} has no predictions; load some with predictions={{...}}.")
+        return self.models[0]
+
+    def _slice_of(self, slice_: Slice | str) -> Slice:
+        if isinstance(slice_, str):
+            return self.slice(slice_)
+        if not isinstance(slice_, Slice):
+            raise InvalidInputError(
+                f"A slice or its name is needed; got {type(slice_).__name__}. "
+                "Make a slice of a candidate first: lab.promote_slice(candidate, name=...)."
+            )
+        return slice_
+
+    def _made(self, change: Change) -> Slice:
+        self._apply(change)
+        return next(edit.after for edit in change.edits if edit.after is not None)
+
+    def _apply(self, change: Change) -> None:
+        self._slices.apply(change)
+        keys = {s.slice_id: (s.name, self._units.keys_of(s.members)) for s in self.slices()}
+        self._datasets.show_slices(self.name, keys)
+
+    def _step_back(self, way: str) -> str:
+        change = (
+            curation.next_undo(self._slices.changes()) if way == "undo" else curation.next_redo(self._slices.changes())
+        )
+        if change is None:
+            return f"nothing to {way}"
+        back = curation.invert(change, {s.slice_id: s for s in self.slices()})
+        self._apply(back)
+        return curation.describe(back)
+
+    def __repr__(self) -> str:
+        info = self.info
+        return (
+            f"Lab({self.name!r}, {info.task}, models: {', '.join(self.models) or 'none'}, {len(self.slices())} slices)"
+        )

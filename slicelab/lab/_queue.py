@@ -1,0 +1,308 @@
+"""A relabel queue of a dataset: adding, exporting, receiving, merging."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from slicelab import annotation, curation
+from slicelab.core import BOX_COLUMNS, Batch, InvalidInputError, NotFoundError, QueueItem, Return, Slice, StateError
+from slicelab.lab._units import Units
+from slicelab.store import Datasets, Queues, Slices
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A batch and the files that were written for it."""
+
+    batch: Batch
+    format: str
+    paths: tuple[Path, ...]
+
+    def __str__(self) -> str:
+        return f"{len(self.batch.tasks)} tasks as {self.format}: {', '.join(str(p) for p in self.paths)}"
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge did.
+
+    Parameters
+    ----------
+    into
+        The label field that is the truth now.
+    changed, confirmed
+        How many samples got other labels, and how many kept theirs.
+    labels
+        One row per changed sample, index `key`: `old`, `new`.
+    """
+
+    into: str
+    changed: int
+    confirmed: int
+    labels: pd.DataFrame
+
+    def __str__(self) -> str:
+        return f"merged into {self.into}: {self.changed} samples changed, {self.confirmed} confirmed"
+
+
+class LabQueue:
+    """Items that wait for a person's decision about a label; made by `Lab.queue`."""
+
+    def __init__(
+        self, dataset: str, name: str, queues: Queues, datasets: Datasets, units: Units, slices: Slices
+    ) -> None:
+        self.dataset = dataset
+        self.name = name
+        self._queues = queues
+        self._datasets = datasets
+        self._units = units
+        self._slices = slices
+
+    def items(self, *, state: str | None = None) -> list[QueueItem]:
+        """Return the items (of one state), highest priority first."""
+        return self._queues.items(self.name, state=state)
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row per item, highest priority first."""
+        columns = [f.name for f in fields(QueueItem) if f.name != "schema_version"]
+        return pd.DataFrame([[getattr(i, c) for c in columns] for i in self.items()], columns=columns)
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of items by state."""
+        states = pd.Series([i.state for i in self.items()], dtype="str").value_counts()
+        return {str(state): int(n) for state, n in states.items()}
+
+    def add(
+        self,
+        what: Slice | str | Sequence[str],
+        *,
+        reason: str,
+        model: str | None = None,
+        instruction: str = "",
+        priority: float | None = None,
+        limit: int | None = None,
+    ) -> int:
+        """Queue units for a person's decision.
+
+        Parameters
+        ----------
+        what
+            A slice, its name, or unit ids.
+        reason
+            One of relabel, augment, define_new_class, merge_classes, remove, investigate.
+        model
+            Whose predictions say what comes first; None: the slice's model, else the first.
+        instruction
+            Words for the annotators.
+        priority
+            None: the loss under that model.
+        limit
+            At most this many, the highest priorities.
+
+        Returns
+        -------
+        How many were new; units that are in flight in this queue already are left out.
+        """
+        slice_ = self._slices.get(what) if isinstance(what, str) else what if isinstance(what, Slice) else None
+        members = list(slice_.members) if slice_ is not None else list(what)  # type: ignore[arg-type]
+        models = list(self._datasets.info(self.dataset).models)
+        preferred = model or (slice_.model if slice_ is not None else None) or next(iter(models), None)
+        frame = self._units.known(sorted(models, key=lambda m: m != preferred))
+        missing = [u for u in members if u not in frame.index]
+        if missing:
+            raise NotFoundError(
+                f"{len(missing)} of the units aren't in dataset {self.dataset!r}, first {missing[0]!r}."
+            )
+        new = curation.add_items(
+            self.name,
+            frame.loc[members],
+            reason=reason,
+            origin=slice_.name if slice_ is not None else "",
+            instruction=instruction,
+            priority=priority,
+            existing=self.items(),
+        )
+        new = sorted(new, key=lambda item: -item.priority)[:limit]
+        self._queues.add(new)
+        return len(new)
+
+    def export(
+        self,
+        format: str,  # noqa: A002
+        folder: str | Path,
+        *,
+        images: Literal["copy", "none"] = "copy",
+        model: str | None = None,
+        blind: bool = False,
+        limit: int | None = None,
+    ) -> Exported:
+        """Write the queued items as a batch for the annotation team.
+
+        Parameters
+        ----------
+        format
+            One of `slicelab.annotation.EXPORT_FORMATS`.
+        folder
+            Below it the batch gets a folder of its own.
+        images
+            "copy": the pictures go along; "none": only their names.
+        model
+            Whose predictions go along; None: none.
+        blind
+            True: nothing of the model goes along.
+        limit
+            At most this many items, the highest priorities.
+
+        Returns
+        -------
+        Exported
+        """
+        queued = self.items(state="queued")[:limit]
+        if not queued:
+            raise StateError(f"Queue {self.name!r} has nothing to export: {self.counts() or 'it is empty'}.")
+        table = self._units.table()
+        batch = curation.make_batch(
+            queued,
+            samples=table.samples,
+            boxes=table.boxes,
+            predicted=None if model is None else self._units.predictions(model).frame,
+            dataset=self.dataset,
+            queue=self.name,
+            task=table.task,
+            classes=table.classes,
+            model=model,
+            blind=blind,
+        )
+        paths = annotation.write_batch(batch, folder, format=format, images=images)
+        moves = [(item, curation.move_item(item, "exported", batch_id=batch.batch_id)) for item in queued]
+        self._queues.move(moves, with_batch=batch)
+        return Exported(batch, format, tuple(paths))
+
+    def batches(self) -> list[Batch]:
+        """Return the batches that went out, oldest first."""
+        return self._queues.batches(self.name)
+
+    def receive(self, path: str | Path, *, batch: Batch | str | None = None, format: str | None = None) -> Return:  # noqa: A002
+        """Read what the annotation team sent back and say what it is; labels aren't changed yet.
+
+        Parameters
+        ----------
+        path
+            The returned file.
+        batch
+            To which it answers; None: the one that most of its rows belong to.
+        format
+            None: found out from the file.
+
+        Returns
+        -------
+        Return
+            Every row as matched, unmatched, duplicated, unreviewed or rejected. The same file again changes nothing.
+
+        Raises
+        ------
+        ReturnFileError
+            The file can't be read; nothing was changed.
+        """
+        returned, of_batch = self._read(path, batch, format)
+        outcome = curation.apply_return(returned, of_batch, self.items())
+        before = {item.item_id: item for item in self.items()}
+        self._queues.save_return(returned, [(before[item.item_id], item) for item in outcome.items])
+        return returned
+
+    def merge(self, returned: Return, *, into: str) -> Merged:
+        """Write the matched answers of a return as a new version of the labels; the old ones stay.
+
+        Parameters
+        ----------
+        returned
+            From `receive`.
+        into
+            Name of the new label field, like "ground_truth_v2". It is the truth from then on.
+
+        Raises
+        ------
+        ConflictError
+            The field is there already, or somebody merged this return.
+        """
+        done = self._queues.merged_into(returned)
+        if done is not None:
+            raise StateError(f"This return was merged into {done!r} already; nothing was changed.")
+        batch = self._queues.batch(returned.batch_id)
+        items = self.items()
+        outcome = curation.apply_return(returned, batch, items)
+        if not outcome.tasks:
+            raise InvalidInputError(f"The return {returned.file!r} has no answer that counts: {returned}.")
+        table = self._units.table()
+        samples, boxes = curation.merge_labels(table.samples, table.boxes, outcome)
+        info = self._datasets.info(self.dataset)
+        provenance = {"batch": batch.batch_id, "file_sha256": returned.sha256, "by": returned.received_by}
+        if not self._was_written(into, provenance):
+            keys = list(outcome.tasks)
+            self._datasets.write_label_version(
+                self.dataset,
+                into,
+                labels=outcome.labels,
+                boxes={k: boxes.loc[boxes["key"] == k, list(BOX_COLUMNS)] for k in outcome.boxes},
+                provenance=provenance,
+            )
+        self._queues.mark_merged(returned, into, _merge_moves(items, batch))
+        return Merged(
+            into, outcome.changed, outcome.confirmed, _differences(table.samples, samples, table.boxes, boxes)
+        )
+
+    def returns(self) -> list[Return]:
+        """Return what came back so far, oldest first."""
+        return self._queues.returns(self.name)
+
+    def _was_written(self, into: str, provenance: dict[str, str]) -> bool:
+        """Tell whether this very return was written into that field before the process was cut off."""
+        version = self._datasets.label_version(self.dataset, into)
+        return version is not None and {k: version.get(k) for k in provenance} == provenance
+
+    def _read(self, path: str | Path, batch: Batch | str | None, format: str | None) -> tuple[Return, Batch]:  # noqa: A002
+        if isinstance(batch, Batch):
+            return annotation.read_return(path, batch, format=format), batch
+        candidates = self.batches() if batch is None else [self._queues.batch(batch)]
+        if not candidates:
+            raise StateError(f"Queue {self.name!r} has exported nothing yet, so nothing can come back to it.")
+        read = [(annotation.read_return(path, b, format=format), b) for b in candidates]
+        return max(read, key=lambda pair: len(pair[0].matched) + len(pair[0].rows) - pair[0].counts()["unmatched"])
+
+
+def _merge_moves(items: Sequence[QueueItem], batch: Batch) -> list[tuple[QueueItem, QueueItem]]:
+    """Accept and merge every returned item of a batch; each step has its own line in the history."""
+    mine = [i for i in items if i.batch_id == batch.batch_id and i.state in ("returned", "accepted")]
+    steps = []
+    for item in mine:
+        accepted = curation.accept([item])[0]
+        if accepted is not item:
+            steps.append((item, accepted))
+        steps.append((accepted, curation.move_item(accepted, "merged")))
+    return steps
+
+
+def _differences(
+    old: pd.DataFrame, new: pd.DataFrame, old_boxes: pd.DataFrame, new_boxes: pd.DataFrame
+) -> pd.DataFrame:
+    if "label" in old:
+        rows = pd.DataFrame({"old": old["label"], "new": new["label"]})
+        return rows[rows["old"].fillna("") != rows["new"].fillna("")]
+    counts = [f.groupby("key")["label"].agg(lambda names: ", ".join(sorted(names))) for f in (old_boxes, new_boxes)]
+    rows = pd.DataFrame({"old": counts[0], "new": counts[1]}).fillna("")
+    moved = _corners(old_boxes) != _corners(new_boxes).reindex(_corners(old_boxes).index)
+    return rows[(rows["old"] != rows["new"]) | moved.reindex(rows.index, fill_value=False)]
+
+
+def _corners(boxes: pd.DataFrame) -> pd.Series:
+    text = (
+        boxes[["x", "y", "width", "height"]].round(2).astype(str).agg(" ".join, axis=1)
+        if len(boxes)
+        else boxes["label"]
+    )
+    return text.groupby(boxes["key"]).agg(lambda rows: "\n".join(sorted(rows)))

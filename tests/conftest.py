@@ -1,0 +1,34 @@
+"""What all tests share: an own SLICELAB_HOME per test process, and the samples of the repository."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+SAMPLES = Path(__file__).parents[1] / "data_samples"
+
+# Set before any test module is imported: nothing may ever touch the user's own database.
+_HOME = Path(tempfile.mkdtemp(prefix="slicelab-"))
+os.environ["SLICELAB_HOME"] = str(_HOME)
+os.environ.pop("FIFTYONE_DATABASE_URI", None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_home():
+    yield
+    import sys
+
+    connection = sys.modules.get("slicelab.store._connection")
+    for found in list(getattr(connection, "_connections", {}).values()):
+        found.close()
+    shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder `data_samples` of the repository."""
+    return SAMPLES
