@@ -1,1 +1,30 @@
 """FiftyOne and MongoDB: where everything is kept."""
+
+from slicelab.store._connection import Connection, connect
+from slicelab.store._curated import Cases, Queues, Slices
+from slicelab.store._datasets import DatasetInfo, Datasets
+from slicelab.store._doctor import Check
+from slicelab.store._doctor import doctor as diagnose
+from slicelab.store._foreign import read_foreign
+from slicelab.store._home import home
+from slicelab.store._mongod import find_mongod, install_mongod
+from slicelab.store._records import Records
+from slicelab.store._vectors import Vectors
+
+__all__ = [
+    "Cases",
+    "Check",
+    "Connection",
+    "DatasetInfo",
+    "Datasets",
+    "Queues",
+    "Records",
+    "Slices",
+    "Vectors",
+    "connect",
+    "diagnose",
+    "find_mongod",
+    "home",
+    "install_mongod",
+    "read_foreign",
+]

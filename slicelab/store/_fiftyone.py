@@ -1,0 +1,128 @@
+"""Giving FiftyOne the same database, before it connects and again when the address changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slicelab.core import AlreadyConnectedError
+
+if TYPE_CHECKING:
+    from slicelab.store._connection import Connection
+
+URI = "FIFTYONE_DATABASE_URI"
+OWN = "SLICELAB_OWN_URI"
+"""Holds the address that SliceLab itself put into `URI`, so that child processes can tell it from a user's."""
+
+_FAREWELL_SECONDS = 0.5
+_given = {os.environ[OWN]} if OWN in os.environ else set()
+"""Addresses of its own mongod that SliceLab (here or in a parent process) gave to FiftyOne."""
+
+
+def user_uri() -> str | None:
+    """Return the address of the database that the user named, None: SliceLab's own is to be used.
+
+    It is FIFTYONE_DATABASE_URI, else `fiftyone.config.database_uri` or FiftyOne's config file.
+    """
+    named = os.environ.get(URI)
+    if not named:
+        config = getattr(sys.modules.get("fiftyone"), "config", None)
+        named = config.database_uri if config is not None else _configured().get("database_uri")
+    return None if not named or named in _given else str(named)
+
+
+def prepare_fiftyone(connection: Connection | None = None) -> None:
+    """Make FiftyOne use this connection's database (by default `connect()`'s); call it before using FiftyOne.
+
+    FiftyOne isn't imported. Its usage tracking and progress bars are switched off, and for SliceLab's own mongod its
+    notice about old MongoDB versions. Variables that the user has set stay.
+
+    Raises
+    ------
+    AlreadyConnectedError
+        In this process FiftyOne is connected to another database.
+    """
+    if connection is None:
+        from slicelab.store._connection import connect
+
+        connection = connect()
+    connection.ensure()
+    uri = connection.uri
+    database = _connected()
+    elsewhere = None if database is None else database._connection_kwargs.get("host")
+    if database is not None and elsewhere != uri:
+        if elsewhere not in _given:
+            raise AlreadyConnectedError(
+                "In this process FiftyOne is already connected to another database (one that it runs itself, or the "
+                "one of its own settings), and it can't change. Restart the kernel and use slicelab first, or set "
+                f"{URI} to one replica set for both before the kernel starts."
+            )
+        _disconnect(database)
+    settings = {"FIFTYONE_DO_NOT_TRACK": "true", "FIFTYONE_SHOW_PROGRESS_BARS": "false"}
+    if connection.is_own:
+        _given.add(uri)
+        os.environ[OWN] = uri
+        settings["FIFTYONE_DATABASE_VALIDATION"] = "false"
+    os.environ[URI] = uri
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+    _configure(uri, own=connection.is_own)
+    connection.feeds_fiftyone = True
+
+
+def repoint_fiftyone(before: str, after: str | None) -> None:
+    """Move FiftyOne from one of SliceLab's addresses to another, where it uses it; None: disconnect it."""
+    if os.environ.get(OWN) == before:
+        for name in (URI, OWN):
+            if after is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = after
+    if before not in _given:
+        return
+    database = _connected()
+    if database is not None and database._connection_kwargs.get("host") == before:
+        _disconnect(database)
+        if after is not None:
+            _given.add(after)
+            _configure(after, own=True)
+            database._connect()
+
+
+def _configure(uri: str, *, own: bool) -> None:
+    """Set what FiftyOne has read from its environment when it was imported."""
+    config = getattr(sys.modules.get("fiftyone"), "config", None)
+    if config is not None:
+        config.database_uri = uri
+        config.do_not_track = True
+        config.show_progress_bars = os.environ["FIFTYONE_SHOW_PROGRESS_BARS"].lower() == "true"
+        if own:
+            config.database_validation = False
+
+
+def _connected() -> Any:
+    """Return FiftyOne's database module where it is loaded and connected, else None."""
+    database = sys.modules.get("fiftyone.core.odm.database")
+    return database if database is not None and getattr(database, "_client", None) is not None else None
+
+
+def _disconnect(database: Any) -> None:
+    """Let FiftyOne close its clients, without waiting for a server that doesn't listen any more."""
+    import pymongo
+
+    with pymongo.timeout(_FAREWELL_SECONDS):
+        database._disconnect()
+
+
+def _configured() -> dict[str, Any]:
+    """Read FiftyOne's config file; empty where there is none that can be read."""
+    named = os.environ.get("FIFTYONE_CONFIG_PATH")
+    path = Path(named) if named else Path.home() / ".fiftyone" / "config.json"
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
