@@ -1,0 +1,272 @@
+"""Labelled and predicted boxes to units, for detection: COCO's matching, then TIDE's types of error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from slicelab.core import (
+    BOX_UNIT_COLUMNS,
+    UNIT_COLUMNS,
+    InvalidInputError,
+    Predictions,
+    SampleTable,
+    check_fraction,
+)
+from slicelab.evaluation._match_boxes import (
+    Bools,
+    BoxArrays,
+    Floats,
+    Ints,
+    Pairs,
+    find_pairs,
+    labelled_arrays,
+    match_greedily,
+    predicted_arrays,
+)
+
+BACKGROUND_IOU = 0.1
+"""A predicted box that overlaps a label less than this says nothing of it (TIDE's background threshold)."""
+
+
+def detection_units(
+    table: SampleTable, predictions: Predictions, *, iou: float = 0.5, confidence: float | None = None
+) -> pd.DataFrame:
+    """Tell for every labelled box what the model made of it, and which predicted boxes no label explains.
+
+    Parameters
+    ----------
+    table
+        Images with labelled boxes. Crowd boxes are not units: predicted boxes that match them are left out.
+    predictions
+        The model's boxes. Those on images outside the table are left out.
+    iou
+        Least IoU of a match.
+    confidence
+        Predicted boxes below it are left out. None: the value at which F1 over the whole table is highest (the
+        highest such value; 0 where no box matches). It stands in `units.attrs["confidence"]`.
+
+    Returns
+    -------
+    DataFrame, index `unit`, columns `UNIT_COLUMNS` and `BOX_UNIT_COLUMNS`: first one row per labelled box in the
+    order of the table, then one per spurious or duplicate predicted box in the order of the predictions. Every
+    predicted box that was kept and matched no crowd stands in exactly one row. Outcomes:
+
+    - tp: the predicted box of its class that COCO's greedy matching gives to it.
+    - misclassified: a left-over box of another class has IoU >= `iou`.
+    - mislocalised: a left-over box of its class has IoU from 0.1 to `iou`, and overlaps no other label of that
+      class more.
+    - missed: none of these.
+    - duplicate (a predicted box): IoU >= `iou` with a label of its class that a more confident box matched.
+    - spurious (a predicted box): explains no label.
+
+    `iou` is the IoU with the predicted box of the row (NaN when missed), for a predicted box the highest with any
+    label on the image. `loss` is 1 - confidence for tp, 1 - confidence x IoU for mislocalised, the confidence for
+    misclassified, duplicate and spurious, 1 for missed.
+
+    Raises
+    ------
+    InvalidInputError
+        The table or the predictions are not for detection, or `iou` or `confidence` is out of range.
+
+    Notes
+    -----
+    Source: COCOeval (pycocotools); Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors",
+    ECCV 2020. Where TIDE counts errors of predictions, we give each label one reason: a predicted box explains one
+    label at most, the more confident box first.
+    """
+    _check(table, predictions, iou, confidence)
+    keys = pd.Index(table.samples.index).sort_values()
+    classes = pd.Index(pd.unique(pd.concat([table.boxes["label"], predictions.frame["label"]]).dropna()))
+    labelled = labelled_arrays(table.boxes, keys=keys, classes=classes)
+    predicted = predicted_arrays(predictions.frame, keys=keys, classes=classes)
+    found = _Matches.find(predicted, labelled, iou=iou)
+    level = found.best_confidence(predicted, labelled) if confidence is None else float(confidence)
+    found.drop(predicted.confidence < level)
+    found.explain(predicted, labelled, iou=iou)
+    units = pd.concat(
+        [
+            _label_rows(table.boxes, predictions.frame, labelled, predicted, found),
+            _box_rows(predictions, labelled, predicted, found, iou=iou),
+        ]
+    )
+    units.attrs["confidence"] = level
+    units.attrs["iou"] = float(iou)
+    return units
+
+
+@dataclass(eq=False)
+class _Matches:
+    """How predicted and labelled boxes belong together.
+
+    `kept` says which predicted boxes are judged, `label` which label each of them matched (-1: none), `outcome` and
+    `box` what happened to each labelled box and by which predicted box (-1: none).
+    """
+
+    pairs: Pairs
+    same: Bools
+    kept: Bools
+    label: Ints
+    outcome: npt.NDArray[np.object_]
+    box: Ints
+
+    @classmethod
+    def find(cls, predicted: BoxArrays, labelled: BoxArrays, *, iou: float) -> _Matches:
+        """Match as COCO does: within image and class."""
+        pairs = find_pairs(predicted, labelled)
+        same = predicted.label[pairs.predicted] == labelled.label[pairs.labelled]
+        n_classes = int(max(predicted.label.max(initial=0), labelled.label.max(initial=0))) + 1
+        label = match_greedily(
+            pairs.where(same),
+            group=predicted.image * n_classes + predicted.label,
+            n_labelled=len(labelled),
+            thresholds=[iou],
+            ignored=labelled.crowd,
+            crowd=labelled.crowd,
+        )[0]
+        on_crowd = (label >= 0) & labelled.crowd[label] if len(labelled) else np.zeros(len(predicted), dtype=bool)
+        label[on_crowd] = -1
+        outcome = np.full(len(labelled), "missed", dtype=object)
+        return cls(pairs, same, ~on_crowd, label, outcome, np.full(len(labelled), -1, dtype=np.int64))
+
+    def best_confidence(self, predicted: BoxArrays, labelled: BoxArrays) -> float:
+        """Return the confidence at which F1 is highest.
+
+        Greedy matching by falling confidence gives every threshold at once: the boxes above it match the same.
+        """
+        score = predicted.confidence[self.kept]
+        if not len(score):
+            return 0.0
+        hits = np.cumsum(self.label[self.kept] >= 0)
+        f1 = 2 * hits / (np.arange(1, len(score) + 1) + np.count_nonzero(~labelled.crowd))
+        last_of_equals = np.append(score[1:] != score[:-1], True)
+        f1 = np.where(last_of_equals, f1, -1.0)
+        return float(score[np.argmax(f1)]) if hits[-1] else 0.0
+
+    def drop(self, below: Bools) -> None:
+        """Leave predicted boxes out."""
+        self.kept &= ~below
+        self.label[below] = -1
+
+    def explain(self, predicted: BoxArrays, labelled: BoxArrays, *, iou: float) -> None:
+        """Give each label its outcome, and each unmatched label the predicted box that explains it."""
+        hit = np.flatnonzero(self.label >= 0)
+        self._assign("tp", hit, self.label[hit])
+        best = np.zeros(len(predicted))
+        same = self.same & ~labelled.crowd[self.pairs.labelled]
+        np.maximum.at(best, self.pairs.predicted[same], self.pairs.iou[same])
+        confused = ~self.same & (self.pairs.iou >= iou)
+        displaced = self.same & (self.pairs.iou >= BACKGROUND_IOU) & (self.pairs.iou == best[self.pairs.predicted])
+        for outcome, candidates in (("misclassified", confused), ("mislocalised", displaced & (self.pairs.iou < iou))):
+            open_label = (self.outcome == "missed") & ~labelled.crowd
+            free = candidates & self.left_over()[self.pairs.predicted] & open_label[self.pairs.labelled]
+            label = match_greedily(
+                self.pairs.where(free), group=predicted.image, n_labelled=len(labelled), thresholds=[0.0]
+            )[0]
+            box = np.flatnonzero(label >= 0)
+            self._assign(outcome, box, label[box])
+
+    def _assign(self, outcome: str, box: Ints, label: Ints) -> None:
+        self.outcome[label] = outcome
+        self.box[label] = box
+
+    def left_over(self) -> Bools:
+        """Tell which of the kept predicted boxes belong to no label yet."""
+        free = self.kept.copy()
+        free[self.box[self.box >= 0]] = False
+        return free
+
+
+def _check(table: SampleTable, predictions: Predictions, iou: float, confidence: float | None) -> None:
+    for what, task in (("table", table.task), ("predictions", predictions.task)):
+        if task != "detection":
+            raise InvalidInputError(
+                f"detection_units() needs a {what} for detection; got one for {task}. "
+                "For whole images use classification_units()."
+            )
+    if check_fraction(iou, "iou") <= BACKGROUND_IOU:
+        raise InvalidInputError(f"The iou must be above {BACKGROUND_IOU} (below is background); got {iou}.")
+    if confidence is not None:
+        check_fraction(confidence, "confidence")
+
+
+def _label_rows(
+    boxes: pd.DataFrame, frame: pd.DataFrame, labelled: BoxArrays, predicted: BoxArrays, found: _Matches
+) -> pd.DataFrame:
+    judged = np.flatnonzero(~labelled.crowd)
+    judged = judged[np.argsort(labelled.row[judged])]
+    rows = boxes.iloc[labelled.row[judged]]
+    outcome, box = found.outcome[judged].astype(str), found.box[judged]
+    there = box >= 0
+    by = frame.iloc[predicted.row[box[there]]]
+    confidence, overlap = np.full(len(judged), np.nan), np.full(len(judged), np.nan)
+    confidence[there] = predicted.confidence[box[there]]
+    overlap[there] = _iou_of(found.pairs, box[there], judged[there], len(labelled))
+    loss = np.select(
+        [outcome == "tp", outcome == "mislocalised", outcome == "misclassified"],
+        [1 - confidence, 1 - confidence * overlap, confidence],
+        default=1.0,
+    )
+    return _rows(
+        rows,
+        unit=rows["key"].astype(str) + "#" + rows["label_id"].astype(str),
+        label=rows["label"].to_numpy(object),
+        prediction=_filled(by["label"], there),
+        confidence=confidence,
+        outcome=outcome,
+        loss=loss,
+        label_id=rows["label_id"].to_numpy(object),
+        box_id=_filled(by["box_id"], there),
+        iou=overlap,
+    )
+
+
+def _box_rows(
+    predictions: Predictions, labelled: BoxArrays, predicted: BoxArrays, found: _Matches, *, iou: float
+) -> pd.DataFrame:
+    pairs = found.pairs.where(~labelled.crowd[found.pairs.labelled])
+    same = found.same[~labelled.crowd[found.pairs.labelled]]
+    best = np.zeros(len(predicted))
+    np.maximum.at(best, pairs.predicted, pairs.iou)
+    repeats = np.zeros(len(predicted), dtype=bool)
+    repeats[pairs.predicted[same & (pairs.iou >= iou) & (found.outcome[pairs.labelled] == "tp")]] = True
+    left = np.flatnonzero(found.left_over())
+    left = left[np.argsort(predicted.row[left])]
+    rows = predictions.frame.iloc[predicted.row[left]]
+    nothing = np.full(len(left), np.nan, dtype=object)
+    return _rows(
+        rows,
+        unit=rows["key"].astype(str) + f"#pred:{predictions.model}:" + rows["box_id"].astype(str),
+        label=nothing,
+        prediction=rows["label"].to_numpy(object),
+        confidence=predicted.confidence[left],
+        outcome=np.where(repeats[left], "duplicate", "spurious"),
+        loss=predicted.confidence[left],
+        label_id=nothing,
+        box_id=rows["box_id"].to_numpy(object),
+        iou=best[left],
+    )
+
+
+def _rows(boxes: pd.DataFrame, *, unit: pd.Series, outcome: npt.NDArray[np.str_], **columns: object) -> pd.DataFrame:
+    place = {c: boxes[c].to_numpy(np.float64) for c in ("x", "y", "width", "height")}
+    values = {"key": boxes["key"].to_numpy(object), "outcome": outcome, "failure": outcome != "tp"} | columns | place
+    index = pd.Index(unit.to_numpy(object), name="unit", dtype="str")
+    units = pd.DataFrame(values, index=index, columns=[*UNIT_COLUMNS, *BOX_UNIT_COLUMNS])
+    return units.astype(dict.fromkeys(("key", "label", "prediction", "outcome", "label_id", "box_id"), "str"))
+
+
+def _filled(values: pd.Series, where: Bools) -> npt.NDArray[np.object_]:
+    filled = np.full(len(where), np.nan, dtype=object)
+    filled[where] = values.to_numpy(object)
+    return filled
+
+
+def _iou_of(pairs: Pairs, box: Ints, label: Ints, n_labelled: int) -> Floats:
+    """Look up the IoU of given pairs."""
+    code = pairs.predicted * n_labelled + pairs.labelled
+    order = np.argsort(code)
+    return pairs.iou[order[np.searchsorted(code[order], box * n_labelled + label)]]

@@ -1,0 +1,217 @@
+"""Metrics of detection on a slice of objects or images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from slicelab.core import InvalidInputError, is_spurious, listed, unit_key
+from slicelab.evaluation._intervals import (
+    MetricValue,
+    bootstrap_interval,
+    rate_interval,
+    resampled_statistic,
+    resampled_weights,
+    share_interval,
+    wilson_interval,
+)
+from slicelab.evaluation._match_boxes import Bools, Floats
+from slicelab.evaluation._mean_average_precision import IOU_THRESHOLDS, nan_mean, rank_predictions
+
+AP_RESAMPLES = 200
+
+
+def detection_value(
+    name: str,
+    units: pd.DataFrame,
+    *,
+    members: Collection[str] | None,
+    boxes: pd.DataFrame | None,
+    predicted: pd.DataFrame | None,
+    classes: Sequence[str] | None,
+    confidence: float,
+) -> MetricValue:
+    """Return a metric of detection; see `metric_value`."""
+    chosen = Selection.of(units, members, boxes=boxes, predicted=predicted)
+    counts = chosen.counts()
+    if name in ("ap50", "map"):
+        found = average_precisions(
+            [name], units, chosen, boxes=boxes, predicted=predicted, classes=classes, confidence=confidence
+        )
+        return found[name]
+    return _MEASURES[name](counts, confidence)
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The objects and images that members stand for.
+
+    Parameters
+    ----------
+    units
+        All rows on the images.
+    objects
+        bool per row: is it a member object.
+    images
+        Keys of the images, sorted.
+    """
+
+    units: pd.DataFrame
+    objects: Bools
+    images: pd.Index
+
+    @classmethod
+    def of(
+        cls,
+        units: pd.DataFrame,
+        members: Collection[str] | None,
+        *,
+        boxes: pd.DataFrame | None = None,
+        predicted: pd.DataFrame | None = None,
+    ) -> Selection:
+        """Resolve members; None: all (also the images that occur in `boxes` and `predicted` only)."""
+        labelled = units["label_id"].notna().to_numpy(bool)
+        known = set(units["key"])
+        if members is None:
+            frames = [frame["key"] for frame in (boxes, predicted) if frame is not None]
+            return cls(units, labelled, pd.Index(sorted(known.union(*frames)), dtype=object))
+        objects = labelled & units.index.isin(list(members))
+        keys = _image_keys(set(members).difference(units.index[objects]), known)
+        objects |= labelled & units["key"].isin(keys).to_numpy(bool)
+        images = pd.Index(sorted(keys.union(units["key"][objects])), dtype=object)
+        there = units["key"].isin(images).to_numpy(bool)
+        return cls(units[there], objects[there], images)
+
+    def counts(self) -> Floats:
+        """Return per image: member objects, tp among them, predicted boxes, tp among them; float64 (images, 4)."""
+        image = self.images.get_indexer(pd.Index(self.units["key"]))
+        tp = self.units["outcome"].to_numpy(object) == "tp"
+        by_prediction = self.units["box_id"].notna().to_numpy(bool)
+        masks = (self.objects, self.objects & tp, by_prediction, tp)
+        columns = [np.bincount(image[m], minlength=len(self.images)) for m in masks]
+        return np.stack(columns, axis=1).astype(np.float64)
+
+
+def average_precisions(
+    names: Sequence[str],
+    units: pd.DataFrame,
+    chosen: Selection,
+    *,
+    boxes: pd.DataFrame | None,
+    predicted: pd.DataFrame | None,
+    classes: Sequence[str] | None,
+    confidence: float,
+) -> dict[str, MetricValue]:
+    """Return "ap50" or "map" or both, matching the boxes once."""
+    if boxes is None or predicted is None:
+        raise InvalidInputError(f"{listed(names)} needs boxes= (the labels) and predicted= (all of the model's boxes).")
+    classes = classes if classes is not None else sorted(set(boxes["label"]) | set(predicted["label"]))
+    ranked = rank_predictions(
+        boxes,
+        predicted,
+        classes=classes,
+        keys=chosen.images,
+        members=chosen.units.index[chosen.objects],
+        iou_thresholds=IOU_THRESHOLDS if "map" in names else (0.5,),
+    )
+    weights = [
+        np.ones((1, ranked.n_images)),
+        *resampled_weights(ranked.n_images, n_resamples=AP_RESAMPLES, seed=0),
+    ]
+    draws = np.concatenate([ranked.average_precision(w) for w in weights])
+    n, hits = chosen.counts()[:, :2].sum(axis=0).astype(int).tolist()
+    return {
+        name: _with_bootstrap(
+            nan_mean(draws.mean(axis=1) if name == "map" else draws[:, 0]), ranked.n_images, n, n - hits, confidence
+        )
+        for name in names
+    }
+
+
+def _with_bootstrap(
+    draws: npt.NDArray[np.float64], n_images: int, n: int, failures: int, confidence: float
+) -> MetricValue:
+    """Put value (the first) and resamples (the rest) of a share together."""
+    value = float(draws[0])
+    if math.isnan(value):
+        return MetricValue(math.nan, math.nan, math.nan, n, failures)
+    return MetricValue(value, *share_interval(value, draws[1:], n=n_images, confidence=confidence), n, failures)
+
+
+def _image_keys(members: set[str], known: set[str]) -> set[str]:
+    """Return the images that members other than known objects stand for."""
+    keys = {m if m in known or not is_spurious(m) else unit_key(m) for m in members}
+    lost = sorted(k for k in keys - known if "#" in k and unit_key(k) in known)
+    if lost:
+        raise InvalidInputError(
+            f"{len(lost)} members are objects that their images don't have: {listed(lost)}. "
+            "Were their labels deleted or made crowds?"
+        )
+    return keys
+
+
+def _recall(counts: Floats, confidence: float) -> MetricValue:
+    n, k = counts[:, :2].sum(axis=0).astype(int).tolist()
+    return _share(k, n, n, n - k, confidence)
+
+
+def _error_rate(counts: Floats, confidence: float) -> MetricValue:
+    n, k = counts[:, :2].sum(axis=0).astype(int).tolist()
+    return _share(n - k, n, n, n - k, confidence)
+
+
+def _precision(counts: Floats, confidence: float) -> MetricValue:
+    n, k = counts[:, 2:].sum(axis=0).astype(int).tolist()
+    return _share(k, n, n, n - k, confidence)
+
+
+def _share(k: int, n: int, n_units: int, n_failures: int, confidence: float) -> MetricValue:
+    if not n:
+        return MetricValue(math.nan, math.nan, math.nan, 0, 0)
+    return MetricValue(k / n, *wilson_interval(k, n, confidence=confidence), n_units, n_failures)
+
+
+def f1_of(sums: Floats) -> Floats:
+    """F1 from sums (r, 4) of `Selection.counts`: harmonic mean of recall and precision, NaN without any object."""
+    objects, found, boxes, right = sums.T
+    recall = np.divide(found, objects, out=np.full_like(found, np.nan), where=objects > 0)
+    precision = np.divide(right, boxes, out=np.zeros_like(right), where=boxes > 0)
+    total = recall + precision
+    f1: Floats = np.divide(2 * recall * precision, total, out=np.where(np.isnan(total), np.nan, 0.0), where=total > 0)
+    return f1
+
+
+def _f1(counts: Floats, confidence: float) -> MetricValue:
+    n, k = counts[:, :2].sum(axis=0).astype(int).tolist()
+    value = float(f1_of(counts.sum(axis=0)[None])[0])
+    if math.isnan(value):
+        return MetricValue(math.nan, math.nan, math.nan, n, n - k)
+    draws = resampled_statistic(counts, f1_of)
+    return MetricValue(value, *share_interval(value, draws, n=len(counts), confidence=confidence), n, n - k)
+
+
+def _false_positives(counts: Floats, confidence: float) -> MetricValue:
+    n = len(counts)
+    if not n:
+        return MetricValue(math.nan, math.nan, math.nan, 0, 0)
+    wrong = counts[:, 2] - counts[:, 3]
+    low, high = bootstrap_interval(wrong[:, None], lambda sums: sums[:, 0] / n, confidence=confidence)
+    if low == high:
+        low, high = rate_interval(int(wrong.sum()), n, confidence=confidence)
+    value = float(wrong.mean())
+    return MetricValue(value, min(low, value), max(high, value), n, int(np.count_nonzero(wrong)))
+
+
+_MEASURES: dict[str, Callable[[Floats, float], MetricValue]] = {
+    "accuracy": _recall,
+    "recall": _recall,
+    "error_rate": _error_rate,
+    "precision": _precision,
+    "f1": _f1,
+    "false_positives_per_image": _false_positives,
+}
