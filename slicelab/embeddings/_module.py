@@ -1,0 +1,190 @@
+"""Any torch module as an embedder: its output, or that of a layer inside it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from slicelab.core import InvalidInputError, did_you_mean, hash_value
+from slicelab.embeddings._item import Image
+from slicelab.embeddings._resize import resized
+from slicelab.embeddings._torch import evaluating, fingerprint, first_tensor, pooled, same_device
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class ModuleEmbedder:
+    """Vectors from a torch module that takes float32 (b, 3, h, w).
+
+    Parameters
+    ----------
+    module
+        The module. It is run in evaluation mode without gradients, and left as it was found.
+    layer
+        Name of the part whose output is the vector, as in `module.named_modules()`; None: the module's own output.
+        A part that is called several times gives its last output. Outputs (b, c, h, w) are averaged over h and w,
+        (b, tokens, d) over all tokens; of a tuple or mapping the first tensor is taken.
+    size
+        Side, or (height, width), to which every picture is stretched; the whole picture is kept.
+    mean, std
+        Per channel, for pixels in 0..1: the module gets (pixel - mean) / std. The default is ImageNet's.
+    name
+        Goes in front of the identity; the module's class where none is given.
+    content
+        Hash of what the module computes, where it is known (of the file it comes from); None: computed from its parts,
+        weights and code each time `identity` is asked for.
+    batch
+        The only batch size that the module takes; None: any. Pictures are padded to it.
+
+    Raises
+    ------
+    InvalidInputError
+        No such layer, or a size or colour that can't be.
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        *,
+        layer: str | None = None,
+        size: int | tuple[int, int] = 224,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        name: str | None = None,
+        content: str | None = None,
+        batch: int | None = None,
+    ) -> None:
+        self.module = module
+        self.layer = layer
+        self.height, self.width = check_size(size)
+        self.mean, self.std = check_colour(mean, "mean"), check_colour(std, "std")
+        if min(self.std) <= 0:
+            raise InvalidInputError(f"The std must be above 0 for each channel; got {std!r}.")
+        self.name = name or type(module).__name__
+        self.content = content
+        self.batch = batch
+        if layer is not None and layer not in (names := dict(module.named_modules())):
+            raise InvalidInputError(f"The module has no layer {layer!r}.{did_you_mean(layer, filter(None, names))}")
+
+    @property
+    def identity(self) -> str:
+        """Name and hash of module, layer, size and colours; changes when the weights change."""
+        content = self.content or fingerprint(self.module)
+        spec = ["module-v1", content, self.layer, self.height, self.width, self.mean, self.std]
+        return f"{plain_name(self.name)}-{hash_value(spec)[:32]}"
+
+    @cached_property
+    def dim(self) -> int:
+        """Number of dimensions; found by running one black picture."""
+        return int(self.embed(np.zeros((1, self.height, self.width, 3), np.uint8)).shape[1])
+
+    @property
+    def device(self) -> str:
+        """Where the module's first tensor lies; "cpu" where it has none."""
+        for tensor in [*self.module.parameters(), *self.module.buffers()]:
+            return str(tensor.device)
+        return "cpu"
+
+    def to(self, device: str) -> Self:
+        """Return an embedder on `device`: a copy of the module, so that yours stays where it is."""
+        if same_device(self.device, device):
+            return self
+        moved = copy.copy(self)
+        moved.module = copy.deepcopy(self.module).to(device)
+        return moved
+
+    def prepare(self, image: Image) -> Image:
+        """Stretch to uint8 (height, width, 3)."""
+        return resized(image, self.height, self.width)
+
+    def embed(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Run the module on uint8 (b, height, width, 3); return float32 (b, dim)."""
+        if self.batch is None:
+            return self._forward(batch)
+        return in_pieces(batch, self.batch, self._forward)
+
+    def _forward(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        with evaluating(self.module):
+            output = self._output(self._normalised(batch))
+            vectors: npt.NDArray[np.float32] = pooled(first_tensor(output), len(batch)).cpu().numpy()
+        return vectors
+
+    def _normalised(self, batch: npt.NDArray[Any]) -> Tensor:
+        import torch
+
+        # uint8 (b, h, w, 3) seen as (b, 3, h, w) is channels-last already, which convolutions like best.
+        pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device).permute(0, 3, 1, 2)
+        mean = torch.tensor(self.mean, device=pixels.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.std, device=pixels.device).view(1, 3, 1, 1)
+        normalised = (pixels.float() / 255 - mean) / std
+        dtype = next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
+        return normalised.to(dtype)
+
+    def _output(self, pixels: Tensor) -> Any:
+        if self.layer is None:
+            return self.module(pixels)
+        caught: list[Any] = []
+        part = self.module.get_submodule(self.layer)
+        hook = part.register_forward_hook(lambda _module, _inputs, output: caught.append(output))
+        try:
+            self.module(pixels)
+        finally:
+            hook.remove()
+        if not caught:
+            raise InvalidInputError(
+                f"The layer {self.layer!r} was not called when the module ran. "
+                "Name another, or (TorchScript, torch.export) export the module so that it returns this layer's output."
+            )
+        return caught[-1]
+
+
+def in_pieces(batch: npt.NDArray[Any], size: int, run: Any) -> npt.NDArray[np.float32]:
+    """Run a function that takes exactly `size` rows over a batch of any length; the last piece repeats its last row."""
+    pieces = []
+    for start in range(0, len(batch), size):
+        piece = batch[start : start + size]
+        short = size - len(piece)
+        padded = np.concatenate([piece, np.repeat(piece[-1:], short, axis=0)]) if short else piece
+        pieces.append(run(padded)[: len(piece)])
+    return np.concatenate(pieces)
+
+
+def check_size(size: Any) -> tuple[int, int]:
+    """Return (height, width), or raise `InvalidInputError`."""
+    sides = (size, size) if isinstance(size, int | np.integer) else size
+    if (
+        not isinstance(sides, tuple | list)
+        or len(sides) != 2
+        or not all(isinstance(s, int | np.integer) and not isinstance(s, bool) and s > 0 for s in sides)
+    ):
+        raise InvalidInputError(f"The size must be a side in pixels or (height, width); got {size!r}.")
+    return int(sides[0]), int(sides[1])
+
+
+def check_colour(values: Any, what: str) -> tuple[float, float, float]:
+    """Return three finite numbers, or raise `InvalidInputError`."""
+    try:
+        red, green, blue = (float(v) for v in values)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"The {what} must be three numbers, for red, green and blue; got {values!r}."
+        ) from error
+    if not np.isfinite([red, green, blue]).all():
+        raise InvalidInputError(f"The {what} must be three finite numbers; got {values!r}.")
+    return red, green, blue
+
+
+def plain_name(name: str) -> str:
+    """Make a name fit for an identity."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "-" for c in name)
+    return plain[:80] or "module"
