@@ -85,7 +85,7 @@ class Bar:
             value = float(match[3]) if match else float("nan")
         except ValueError:
             value = float("nan")
-        if match is None or value != value:  # noqa: PLR0124
+        if match is None or value != value:
             raise InvalidInputError(f'A bar reads like "recall >= 0.95" or "error_rate <= 0.1"; got {text!r}.')
         side = {"at_least": value} if match[2] == ">=" else {"at_most": value}
         return cls(match[1], **side, confidence=confidence, strict=strict, min_units=min_units)
@@ -141,6 +141,9 @@ class Suite:
         belongs to.
     boxes
         Detection: every labelled box on those samples, `BOX_COLUMNS`.
+    categories
+        Class names by COCO category id, so that COCO results can be read; empty where the labels weren't COCO. Then
+        `samples` has a column `coco_image_id` as well.
     """
 
     name: str
@@ -149,6 +152,7 @@ class Suite:
     cases: tuple[Case, ...]
     samples: pd.DataFrame
     boxes: pd.DataFrame
+    categories: dict[int, str] = field(default_factory=dict)
     schema_version: int = 1
 
 
