@@ -3,24 +3,39 @@
 from slicelab.evaluation._classification_units import classification_units
 from slicelab.evaluation._compare_models import PairedDifference, holm, mcnemar, paired_bootstrap
 from slicelab.evaluation._detection_units import detection_units
-from slicelab.evaluation._intervals import MetricValue, bootstrap_interval, wilson_interval
-from slicelab.evaluation._mean_average_precision import MapResult, mean_average_precision
+from slicelab.evaluation._intervals import MetricValue, bootstrap_interval, resampled_weights, wilson_interval
+from slicelab.evaluation._mean_average_precision import (
+    IOU_THRESHOLDS,
+    MapResult,
+    RankedPredictions,
+    mean_average_precision,
+    nan_mean,
+    rank_predictions,
+)
+from slicelab.evaluation._measure_detection import Selection, f1_of
 from slicelab.evaluation._metric_value import metric_value
 from slicelab.evaluation._overall import confusion, overall
 
 __all__ = [
+    "IOU_THRESHOLDS",
     "MapResult",
     "MetricValue",
     "PairedDifference",
+    "RankedPredictions",
+    "Selection",
     "bootstrap_interval",
     "classification_units",
     "confusion",
     "detection_units",
+    "f1_of",
     "holm",
     "mcnemar",
     "mean_average_precision",
     "metric_value",
+    "nan_mean",
     "overall",
     "paired_bootstrap",
+    "rank_predictions",
+    "resampled_weights",
     "wilson_interval",
 ]

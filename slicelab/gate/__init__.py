@@ -1,1 +1,26 @@
 """Suites without a database: run, judge, compare, save."""
+
+from slicelab.gate._freeze_case import TASK_METRICS, freeze_case, make_suite
+from slicelab.gate._hash_case import case_hash
+from slicelab.gate._judge import judge, units_to_decide
+from slicelab.gate._run_suite import run_suite
+from slicelab.gate._suite_file import load_suite, save_suite, suite_hash
+from slicelab.gate._write_report import write_json, write_junit, write_markdown
+from slicelab.gate._write_text import write_text
+
+__all__ = [
+    "TASK_METRICS",
+    "case_hash",
+    "freeze_case",
+    "judge",
+    "load_suite",
+    "make_suite",
+    "run_suite",
+    "save_suite",
+    "suite_hash",
+    "units_to_decide",
+    "write_json",
+    "write_junit",
+    "write_markdown",
+    "write_text",
+]

@@ -1,0 +1,163 @@
+"""One model on a suite's images: units are computed once, each case then takes its rows by position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from slicelab.core import InvalidInputError, Predictions, SampleTable, Suite, SuiteError
+from slicelab.evaluation import MetricValue, classification_units, detection_units, metric_value
+from slicelab.gate._freeze_case import member_keys
+
+CLASSIFICATION_SHARES = ("accuracy", "error_rate")
+OBJECT_METRICS = ("accuracy", "recall", "error_rate")
+"""In detection: shares of labelled objects, so that two models are judged on the same units."""
+_BOX_METRICS = ("precision", "false_positives_per_image")
+
+Positions = npt.NDArray[np.intp]
+
+
+class Groups:
+    """Row positions by image."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        codes, names = pd.factorize(np.asarray(list(keys), dtype=object))
+        self._names = pd.Index(names, dtype=object)
+        self._rows = np.argsort(codes, kind="stable")
+        self._ends = np.cumsum(np.bincount(codes, minlength=len(names)))
+
+    def rows(self, images: Sequence[str]) -> Positions:
+        """Positions of the rows on these images, in their order; an image without rows gives none."""
+        found = self._names.get_indexer(pd.Index(list(images), dtype=object))
+        found = found[found >= 0]
+        starts = np.concatenate([[0], self._ends])[found]
+        parts = [self._rows[a:b] for a, b in zip(starts, self._ends[found], strict=True)]
+        return np.sort(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.intp)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What a case needs of a model.
+
+    Parameters
+    ----------
+    members
+        Unit ids.
+    units
+        Classification: the members. Detection: every row on the members' images.
+    judged
+        bool per row: the members; an image stands for every object on it.
+    images
+        Keys of the members' images.
+    boxes, predicted
+        Detection: labelled and predicted boxes on them.
+    """
+
+    members: tuple[str, ...]
+    units: pd.DataFrame
+    judged: npt.NDArray[np.bool_]
+    images: list[str]
+    boxes: pd.DataFrame | None = None
+    predicted: pd.DataFrame | None = None
+
+    def metric(self, name: str, *, confidence: float) -> MetricValue:
+        """Return the metric on the members with its interval."""
+        return metric_value(
+            name,
+            self.units,
+            members=None if self.boxes is None else self.members,
+            boxes=self.boxes,
+            predicted=self.predicted,
+            confidence=confidence,
+        )
+
+    def failing(self, name: str) -> tuple[str, ...]:
+        """Ids of what fails, as far as the metric counts it; the highest loss first, then by id."""
+        rows = self.units[self._failures(name)]
+        order = np.lexsort((rows.index.to_numpy(str), -rows["loss"].to_numpy(np.float64)))
+        return tuple(rows.index[order].tolist())
+
+    def is_share(self, name: str) -> bool:
+        """Tell whether a metric is a share of single units here (an average over classes isn't)."""
+        return name in (CLASSIFICATION_SHARES if self.boxes is None else (*OBJECT_METRICS, "precision"))
+
+    def unpredicted(self) -> list[str]:
+        """Ids of members that the model has no prediction for (classification; boxes can't tell)."""
+        ids: list[str] = self.units.index[(self.units["outcome"] == "unpredicted").to_numpy(bool)].tolist()
+        return ids
+
+    def _failures(self, name: str) -> npt.NDArray[np.bool_]:
+        failure = self.units["failure"].to_numpy(bool)
+        if self.boxes is None or name in OBJECT_METRICS:
+            return failure & self.judged
+        if name in _BOX_METRICS:
+            return failure & self.units["box_id"].notna().to_numpy(bool)
+        return failure & (self.judged | self.units["label_id"].isna().to_numpy(bool))
+
+
+class ModelOnSuite:
+    """A model's units on the images of a suite.
+
+    Parameters
+    ----------
+    suite, predictions
+        Of the same task.
+    confidence
+        Detection: as in `detection_units`.
+    """
+
+    def __init__(self, suite: Suite, predictions: Predictions, *, confidence: float | None) -> None:
+        if predictions.task != suite.task:
+            raise SuiteError(
+                f"The suite {suite.name!r} is for {suite.task}, the predictions of {predictions.model!r} "
+                f"are for {predictions.task}."
+            )
+        self.suite = suite
+        self._keys = set(suite.samples.index)
+        self._table = SampleTable(suite.task, suite.samples, suite.boxes, suite.classes)
+        if suite.task == "classification":
+            self.units = classification_units(self._table, predictions)
+        else:
+            self.units = detection_units(self._table, predictions, confidence=confidence)
+            self._predicted = predictions.frame[predictions.frame["key"].isin(self._keys)]
+            self._rows_by_image = Groups(self.units["key"])
+            self._boxes_by_image = Groups(suite.boxes["key"])
+            self._predicted_by_image = Groups(self._predicted["key"])
+        self._by_unit = pd.Index(self.units.index.to_numpy(object), dtype=object)
+        self.problem = self._find_problem(predictions)
+
+    def part(self, members: Iterable[str]) -> Part:
+        """Take what a case needs; its members must be there."""
+        members = tuple(dict.fromkeys(members))
+        if self.suite.task == "classification":
+            rows = self._by_unit.get_indexer(pd.Index(members, dtype=object))
+            if (rows < 0).any():
+                raise InvalidInputError(f"{int((rows < 0).sum())} members are no units of the suite.")
+            return Part(members, self.units.iloc[rows], np.ones(len(rows), dtype=bool), list(members))
+        images = sorted(member_keys(members, self._keys))
+        units = self.units.iloc[self._rows_by_image.rows(images)]
+        whole = units["key"].isin(self._keys.intersection(members)).to_numpy(bool)
+        objects = units["label_id"].notna().to_numpy(bool)
+        return Part(
+            members,
+            units,
+            objects & (whole | units.index.isin(list(members))),
+            images,
+            self.suite.boxes.iloc[self._boxes_by_image.rows(images)],
+            self._predicted.iloc[self._predicted_by_image.rows(images)],
+        )
+
+    def _find_problem(self, predictions: Predictions) -> str:
+        """Say why the predictions can't belong to this suite ('' if they can)."""
+        keys = predictions.frame.index if self.suite.task == "classification" else predictions.frame["key"]
+        if keys.isin(self._keys).any() or not self._keys:
+            return ""
+        named = f"they name images like {next(iter(keys))!r}" if len(keys) else "they are empty"
+        return (
+            f"The predictions of {predictions.model!r} hold none of the suite's {len(self._keys)} images: {named}, "
+            f"the suite like {next(iter(self.suite.samples.index))!r}."
+        )

@@ -1,0 +1,176 @@
+"""From a slice to a case, and from cases to a suite: membership and truth are copied, so that nothing drifts."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from slicelab.core import (
+    BOX_COLUMNS,
+    Bar,
+    Case,
+    InvalidInputError,
+    SampleTable,
+    Suite,
+    Task,
+    check_name,
+    check_unique,
+    is_spurious,
+    listed,
+    unit_key,
+)
+from slicelab.gate._hash_case import read_truth
+
+TASK_METRICS: dict[Task, tuple[str, ...]] = {
+    "classification": ("accuracy", "error_rate", "recall", "precision", "f1"),
+    "detection": ("accuracy", "recall", "precision", "f1", "error_rate", "false_positives_per_image", "ap50", "map"),
+}
+
+TEXT = pd.StringDtype(na_value=np.nan)
+NO_BOXES = pd.DataFrame(columns=list(BOX_COLUMNS))
+
+
+def freeze_case(
+    name: str,
+    *,
+    suite: str,
+    members: Sequence[str],
+    table: SampleTable,
+    bar: Bar,
+    rule: str | None = None,
+    note: str = "",
+    provenance: dict[str, Any] | None = None,
+) -> Case:
+    """Make a case of units as they are labelled now.
+
+    Parameters
+    ----------
+    name, suite
+        Name of the case (unique in its suite) and of its suite.
+    members
+        Unit ids, in any order; one that occurs again counts once. A spurious predicted box belongs to one model
+        only, so it is replaced by the sample on which it lies.
+    table
+        Samples and labels that hold every member.
+    bar
+        Metric and value; the metric must fit the task.
+    rule, note, provenance
+        Where the members come from: the slice's rule, a person's words, JSON values.
+
+    Returns
+    -------
+    Case
+        Its members sorted.
+
+    Raises
+    ------
+    InvalidInputError
+        There are no members, or one is unknown or has no label; or the metric doesn't fit the task.
+    """
+    check_metric(bar, table.task)
+    if isinstance(members, str):
+        raise InvalidInputError(f"The members must be a list of unit ids; got the text {members!r}.")
+    wanted = set(members)
+    truth = read_truth(wanted, samples=table.samples, boxes=table.boxes, task=table.task)
+    if table.task == "detection":
+        wanted = {unit_key(m) if is_spurious(m) and m not in truth.rows else m for m in wanted}
+        truth = read_truth(wanted, samples=table.samples, boxes=table.boxes, task=table.task)
+    frozen = tuple(sorted(wanted))
+    if not frozen:
+        raise InvalidInputError(f"The case {name!r} would have no members; a case needs at least one unit.")
+    missing = truth.missing(frozen)
+    if missing:
+        raise InvalidInputError(
+            f"{len(missing)} of {len(frozen)} members can't be judged: they aren't in the dataset, have no label "
+            f"or are crowd boxes. They are {listed(missing)}. Remove them from the slice."
+        )
+    return Case(
+        name=check_name(name, "name of the case"),
+        suite=check_name(suite, "name of the suite"),
+        bar=bar,
+        members=frozen,
+        content_hash=truth.hash(frozen),
+        rule=rule,
+        note=note,
+        provenance=dict(provenance or {}),
+    )
+
+
+def make_suite(
+    name: str, cases: Iterable[Case], table: SampleTable, *, categories: Mapping[int, str] | None = None
+) -> Suite:
+    """Put cases and the truth that they are judged by into one value; all that the gate needs.
+
+    Parameters
+    ----------
+    name
+        Of the suite; the cases must carry it too.
+    cases
+        In the order in which they are to be reported.
+    table
+        Samples and labels; only what the cases' members need is copied. A member that isn't there, or whose label
+        changed since the case was frozen, makes its case invalid when the suite runs.
+    categories
+        Class names by COCO category id; with them, and the column `coco_image_id` of the samples, the gate can read
+        COCO results.
+
+    Returns
+    -------
+    Suite
+        Samples sorted by key; boxes by key and label id.
+
+    Raises
+    ------
+    InvalidInputError
+        A name occurs twice, a case belongs to another suite, or its metric doesn't fit the task.
+    """
+    cases = tuple(cases)
+    check_name(name, "name of the suite")
+    check_unique([c.name for c in cases], "name of a case")
+    for case in cases:
+        check_metric(case.bar, table.task)
+        if case.suite != name:
+            raise InvalidInputError(f"The case {case.name!r} belongs to the suite {case.suite!r}, not to {name!r}.")
+    keys = member_keys({m for c in cases for m in c.members}, table.samples.index)
+    return Suite(
+        name=name,
+        task=table.task,
+        classes=tuple(table.classes),
+        cases=cases,
+        samples=sample_frame(table.samples[table.samples.index.isin(keys)], table.task),
+        boxes=box_frame(table.boxes[table.boxes["key"].isin(keys)] if table.task == "detection" else NO_BOXES),
+        categories=dict(categories or {}),
+    )
+
+
+def check_metric(bar: Bar, task: Task) -> None:
+    """Raise `InvalidInputError` when a task has no such metric."""
+    possible = TASK_METRICS[task]
+    if bar.metric not in possible:
+        raise InvalidInputError(f"The metric {bar.metric!r} doesn't fit {task}; possible are {', '.join(possible)}.")
+
+
+def member_keys(members: Iterable[str], known: Container[str]) -> set[str]:
+    """Keys of the samples to which units belong; `known` keys are samples themselves."""
+    return {m if m in known else unit_key(m) for m in members}
+
+
+def sample_frame(samples: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """Reduce to what a suite keeps: `sha256`, `width`, `height`, `label` or `coco_image_id` if there; by key."""
+    kinds: dict[str, Any] = {"sha256": TEXT, "width": "int64", "height": "int64"}
+    if task == "classification":
+        kinds["label"] = TEXT
+    elif "coco_image_id" in samples and pd.api.types.is_integer_dtype(samples["coco_image_id"]):
+        kinds["coco_image_id"] = "int64"
+    frame = samples[list(kinds)].astype(kinds)
+    return frame.set_axis(frame.index.astype(TEXT), axis="index").rename_axis("key").sort_index()
+
+
+def box_frame(boxes: pd.DataFrame) -> pd.DataFrame:
+    """Bring boxes into a suite's form: `BOX_COLUMNS`, by key and label id."""
+    kinds: dict[str, Any] = dict.fromkeys(BOX_COLUMNS, TEXT) | dict.fromkeys(("x", "y", "width", "height"), "float64")
+    frame = boxes[list(BOX_COLUMNS)].astype({**kinds, "crowd": "bool"})
+    return frame.sort_values(["key", "label_id"], ignore_index=True)

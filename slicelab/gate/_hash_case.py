@@ -1,0 +1,111 @@
+"""What a case's content hash covers: its members with their labels, boxes and media."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from slicelab.core import InvalidInputError, Task, canonical, listed, object_unit, unit_key
+
+Row = list[Any]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The rows that go into hashes, by unit id, and each once as bytes."""
+
+    rows: dict[str, Row]
+    lines: dict[str, bytes]
+
+    def missing(self, members: Iterable[str]) -> list[str]:
+        """Members that aren't there (or have no label to be judged by)."""
+        return [m for m in members if m not in self.rows]
+
+    def hash(self, members: Iterable[str]) -> str:
+        """Equal to `core.hash_rows` of the members' rows; all must be there."""
+        # Each line is encoded once although its unit may be a member of a hundred cases.
+        lines = sorted(self.lines[m] for m in set(members))
+        return hashlib.sha256(b"".join(line + b"\n" for line in lines)).hexdigest()
+
+
+def read_truth(members: Collection[str], *, samples: pd.DataFrame, boxes: pd.DataFrame, task: Task) -> Truth:
+    """Look up the rows of `members`; those that aren't there are left out."""
+    wanted = set(members)
+    rows = _image_rows(samples[samples.index.isin(wanted)], boxes, task)
+    if task == "detection":
+        objects = _object_rows(samples, boxes, wanted)
+        both = rows.keys() & objects.keys()
+        if both:
+            raise InvalidInputError(
+                f"These ids name a sample and an object at the same time: {listed(sorted(both))}. Rename the samples."
+            )
+        rows |= objects
+    try:
+        return Truth(rows, {unit: canonical(row) for unit, row in rows.items()})
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(f"An id or label isn't valid Unicode: {error.object!r}. Rename it.") from error
+
+
+def case_hash(members: Sequence[str], *, samples: pd.DataFrame, boxes: pd.DataFrame, task: Task) -> str:
+    """Hash the content of a case: SHA-256 over its members with their labels and media.
+
+    Every member gives one row `[unit id, label, box, media sha256]`, hashed by `core.hash_rows`, so that order
+    doesn't matter. The box of an object is `[x, y, width, height]` in pixels, rounded to 0.01. A sample of a
+    detection task is judged by all that is on it: in place of a label it has the sorted list of its boxes,
+    `[label id, label, box, crowd]`.
+
+    Parameters
+    ----------
+    members
+        Unit ids: keys of samples, or ids of labelled objects.
+    samples
+        Index `key`; column `sha256`, for classification `label`.
+    boxes
+        `BOX_COLUMNS`; empty for classification.
+    task
+        "classification" or "detection".
+
+    Returns
+    -------
+    str
+        64 hex digits.
+
+    Raises
+    ------
+    InvalidInputError
+        A member isn't there, or has no label.
+    """
+    truth = read_truth(members, samples=samples, boxes=boxes, task=task)
+    missing = truth.missing(members)
+    if missing:
+        raise InvalidInputError(f"{len(missing)} members have no label here: {listed(missing)}.")
+    return truth.hash(members)
+
+
+def _image_rows(samples: pd.DataFrame, boxes: pd.DataFrame, task: Task) -> dict[str, Row]:
+    if task == "classification":
+        known = samples[samples["label"].notna()]
+        keys, labels, media = known.index, known["label"], known["sha256"]
+        return {k: [k, label, None, sha] for k, label, sha in zip(keys, labels, media, strict=True)}
+    content: dict[str, list[Row]] = {key: [] for key in samples.index}
+    for box in boxes[boxes["key"].isin(content)].itertuples(index=False):
+        content[str(box.key)].append([box.label_id, box.label, _rounded(box), bool(box.crowd)])
+    return {k: [k, sorted(content[k]), None, sha] for k, sha in zip(samples.index, samples["sha256"], strict=True)}
+
+
+def _object_rows(samples: pd.DataFrame, boxes: pd.DataFrame, wanted: Collection[str]) -> dict[str, Row]:
+    boxes = boxes[boxes["key"].isin({unit_key(m) for m in wanted})]
+    units = [object_unit(*ids) for ids in zip(boxes["key"].tolist(), boxes["label_id"].tolist(), strict=True)]
+    labelled = boxes.assign(unit=units, sha256=samples["sha256"].reindex(boxes["key"]).to_numpy())
+    # A crowd box marks a region, it is no unit.
+    judged = labelled[labelled["unit"].isin(wanted) & ~labelled["crowd"].astype(bool) & labelled["sha256"].notna()]
+    return {str(b.unit): [b.unit, b.label, _rounded(b), b.sha256] for b in judged.itertuples(index=False)}
+
+
+def _rounded(box: Any) -> list[float]:
+    # `+ 0.0` makes -0.0 and 0.0 one number.
+    return [round(float(v), 2) + 0.0 for v in (box.x, box.y, box.width, box.height)]

@@ -1,0 +1,178 @@
+"""Checks a suite's JSON by hand, value by value: a schema library costs a second at every run of the gate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple, cast
+
+import pandas as pd
+
+from slicelab.core import (
+    BOX_COLUMNS,
+    TASKS,
+    Bar,
+    Case,
+    InvalidInputError,
+    Suite,
+    Task,
+    check_choice,
+    check_name,
+    check_unique,
+    did_you_mean,
+    visible,
+)
+from slicelab.gate._freeze_case import box_frame, check_metric, sample_frame
+
+MAX_PIXELS = 2**31 - 1
+
+
+class Kind(NamedTuple):
+    """What a field may hold: in words, and as a test."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def _is_whole(value: object, least: int = 1, most: float = math.inf) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+_TEXT = Kind("a text", _is_text)
+_MAYBE_TEXT = Kind("a text or null", lambda v: v is None or _is_text(v))
+_TEXTS = Kind("a list of texts", lambda v: isinstance(v, list) and all(map(_is_text, v)))
+_LIST = Kind("a list", lambda v: isinstance(v, list))
+_OBJECT = Kind("an object", lambda v: isinstance(v, dict))
+_FLAG = Kind("true or false", lambda v: isinstance(v, bool))
+_WHOLE = Kind("a whole number from 1", _is_whole)
+_INTEGER = Kind("a whole number", lambda v: _is_whole(v, least=-(2**63), most=2**63 - 1))
+_COUNT = Kind("a whole number from 0", lambda v: _is_whole(v, least=0))
+_PIXELS = Kind("a whole number of pixels from 1", lambda v: _is_whole(v, most=MAX_PIXELS))
+_NUMBER = Kind("a finite number", _is_number)
+_LENGTH = Kind("a finite number from 0", lambda v: _is_number(v) and v >= 0)
+
+_SUITE = {
+    **dict.fromkeys(("format", "name", "task", "content_hash"), _TEXT),
+    "schema_version": _WHOLE,
+    "classes": _TEXTS,
+    **dict.fromkeys(("categories", "cases", "samples", "boxes"), _LIST),
+}
+_CATEGORY = {"id": _COUNT, "name": _TEXT}
+_CASE = {
+    "name": _TEXT,
+    "bar": _OBJECT,
+    "content_hash": _TEXT,
+    "rule": _MAYBE_TEXT,
+    "note": _TEXT,
+    "provenance": _OBJECT,
+    "case_id": _TEXT,
+    "version": _WHOLE,
+    "created_at": _TEXT,
+    "created_by": _TEXT,
+    "members": _TEXTS,
+}
+_BAR = {
+    "metric": _TEXT,
+    **dict.fromkeys(("at_least", "at_most", "confidence"), _NUMBER),
+    "strict": _FLAG,
+    "min_units": _COUNT,
+}
+_SAMPLE = {"key": _TEXT, "sha256": _TEXT, "width": _PIXELS, "height": _PIXELS}
+_COCO_ID = {"coco_image_id": _INTEGER}
+_BOX = {
+    **dict.fromkeys(("key", "label_id", "label"), _TEXT),
+    **dict.fromkeys(("x", "y"), _NUMBER),
+    **dict.fromkeys(("width", "height"), _LENGTH),
+    "crowd": _FLAG,
+}
+
+
+def read_document(document: dict[str, Any]) -> tuple[Suite, str]:
+    """Turn the JSON values of a suite into the suite, and its content hash as it stands there.
+
+    Raises
+    ------
+    InvalidInputError
+        A field is missing, unknown or wrong; the message says which and where.
+    """
+    top = _fields(document, _SUITE, "the file")
+    task = cast("Task", check_choice(top["task"], TASKS, "task"))
+    name = check_name(top["name"], "name of the suite")
+    check_unique(top["classes"], "class")
+    cases = tuple(_read_case(c, suite=name, task=task, where=f"cases[{i}]") for i, c in enumerate(top["cases"]))
+    check_unique([c.name for c in cases], "name of a case")
+    suite = Suite(
+        name=name,
+        task=task,
+        classes=tuple(top["classes"]),
+        cases=cases,
+        samples=_read_samples(top["samples"], task),
+        boxes=_read_boxes(top["boxes"], task),
+        categories=_read_categories(top["categories"]),
+    )
+    return suite, top["content_hash"]
+
+
+def _read_case(value: object, *, suite: str, task: Task, where: str) -> Case:
+    fields = _fields(value, _CASE, where)
+    bar = _fields(fields.pop("bar"), _BAR, f"{where}.bar", optional=_BAR.keys() - {"metric"})
+    members = fields.pop("members")
+    try:
+        check_name(fields["name"], "name")
+        check_unique(members, "member")
+        case = Case(suite=suite, bar=Bar(**bar), members=tuple(sorted(members)), **fields)
+        check_metric(case.bar, task)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{where}: {error}") from error
+    return case
+
+
+def _read_samples(values: list[object], task: Task) -> pd.DataFrame:
+    kinds = {**_SAMPLE, **({"label": _MAYBE_TEXT} if task == "classification" else _COCO_ID)}
+    rows = [_fields(value, kinds, f"samples[{i}]", optional=_COCO_ID) for i, value in enumerate(values)]
+    check_unique([row["key"] for row in rows], "key of a sample")
+    known = [name for name in kinds if name not in _COCO_ID or (rows and all(name in row for row in rows))]
+    return sample_frame(pd.DataFrame.from_records(rows, columns=known).set_index("key"), task)
+
+
+def _read_categories(values: list[object]) -> dict[int, str]:
+    rows = [_fields(value, _CATEGORY, f"categories[{i}]") for i, value in enumerate(values)]
+    check_unique([str(row["id"]) for row in rows], "id of a category")
+    return {row["id"]: row["name"] for row in rows}
+
+
+def _read_boxes(values: list[object], task: Task) -> pd.DataFrame:
+    if values and task == "classification":
+        raise InvalidInputError(f"boxes must be empty for classification; got {len(values)}.")
+    rows = [_fields(value, _BOX, f"boxes[{i}]") for i, value in enumerate(values)]
+    check_unique([f"{row['key']}#{row['label_id']}" for row in rows], "id of a labelled box")
+    return box_frame(pd.DataFrame.from_records(rows, columns=list(BOX_COLUMNS)))
+
+
+def _fields(value: object, kinds: Mapping[str, Kind], where: str, *, optional: Collection[str] = ()) -> dict[str, Any]:
+    """Return an object's fields, each checked; none may be unknown, and only the optional may be missing."""
+    if not isinstance(value, dict):
+        raise InvalidInputError(f"{where} must be an object; got {_shown(value)}.")
+    for name in value:
+        if name not in kinds:
+            raise InvalidInputError(f"{where} has an unknown field {name!r}.{did_you_mean(name, kinds)}")
+    for name, kind in kinds.items():
+        if name in value:
+            if not kind.holds(value[name]):
+                raise InvalidInputError(f"{where}.{name} must be {kind.words}; got {_shown(value[name])}.")
+        elif name not in optional:
+            raise InvalidInputError(f"{where} has no field {name!r}.")
+    return dict(value)
+
+
+def _shown(value: object) -> str:
+    text = visible(repr(value))
+    return text if len(text) <= 60 else f"{text[:57]}..."

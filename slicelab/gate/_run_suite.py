@@ -1,0 +1,170 @@
+"""The gate: a suite against a model's predictions, case by case."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+from slicelab.core import Case, CaseResult, InvalidInputError, Predictions, SampleTable, Suite, SuiteReport, listed
+from slicelab.evaluation import MetricValue, holm
+from slicelab.gate._check_case import CaseChecks
+from slicelab.gate._compare_parts import LOWER_IS_BETTER, p_value
+from slicelab.gate._evaluate_suite import ModelOnSuite, Part
+from slicelab.gate._judge import judge
+
+_NAN = math.nan
+
+
+def run_suite(
+    suite: Suite,
+    predictions: Predictions,
+    *,
+    against: Predictions | None = None,
+    media: Mapping[str, str] | None = None,
+    labels: SampleTable | None = None,
+    confidence: float | None = None,
+) -> SuiteReport:
+    """Judge a model on every case of a suite; neither images nor a database are needed.
+
+    Parameters
+    ----------
+    suite
+        Cases and the truth that they are judged by.
+    predictions
+        Of the model. Those for images outside the suite don't matter.
+    against
+        Of another model, judged on the same units: each case then says whether it regressed or improved.
+    media
+        SHA-256 (hex) of the images by key, as they are now; None: not checked.
+    labels
+        Samples and labels as they are now; None: not checked.
+    confidence
+        Detection: predicted boxes below it are left out (but for ap50 and map, which take all). None: each model at
+        the threshold where its F1 over the suite's images is highest. `report.provenance` says which it was.
+
+    Returns
+    -------
+    SuiteReport
+        One result per case, in the suite's order. The verdict is "invalid" (with the reason, never an error) where
+        a case can't be judged: members, labels or media aren't those that were frozen, a member has no prediction
+        (classification), the predictions hold none of the suite's images, or the metric can't be computed. An
+        image without any predicted box counts as predicted, as files of boxes can't tell.
+
+        A case that can be judged under both models has a baseline, a change and a raw p-value (McNemar's exact
+        test for shares of units; else the paired bootstrap by image). "regressed" and "improved" hold after Holm's
+        correction over all such cases, at 1 - the bar's confidence.
+
+    Raises
+    ------
+    SuiteError
+        Predictions and suite are for different tasks.
+    InvalidInputError
+        `labels` are for another task, or a predicted box has no confidence.
+    """
+    start = time.perf_counter()
+    if labels is not None and labels.task != suite.task:
+        raise InvalidInputError(f"The suite {suite.name!r} is for {suite.task}, the labels are for {labels.task}.")
+    checks = CaseChecks(suite, media=media, labels=labels)
+    model = ModelOnSuite(suite, predictions, confidence=confidence)
+    other = ModelOnSuite(suite, against, confidence=confidence) if against is not None else None
+    results = [_judge_case(case, checks=checks, model=model) for case in suite.cases]
+    if other is not None:
+        results = _compare(results, model=model, other=other)
+    return SuiteReport(
+        suite=suite.name,
+        model=predictions.model,
+        against=against.model if against is not None else None,
+        results=tuple(results),
+        seconds=time.perf_counter() - start,
+        provenance=_provenance(predictions, against, model=model, other=other),
+    )
+
+
+def _judge_case(case: Case, *, checks: CaseChecks, model: ModelOnSuite) -> CaseResult:
+    problems = checks.problems(case)
+    if problems:
+        return _invalid(case, " ".join(problems))
+    part = model.part(case.members)
+    problem = _prediction_problem(part, model)
+    if problem:
+        return _invalid(case, problem)
+    bar = case.bar
+    found = part.metric(bar.metric, confidence=bar.confidence)
+    interval = (found.low, found.high)
+    verdict, reason = judge(
+        bar, value=found.value, interval=interval, n_units=found.n_units, share=part.is_share(bar.metric)
+    )
+    if verdict == "invalid":
+        return _invalid(case, reason)
+    return CaseResult(
+        case=case,
+        verdict=verdict,
+        reason=reason,
+        value=found.value,
+        interval=interval,
+        n_units=found.n_units,
+        n_failures=found.n_failures,
+        failing=part.failing(bar.metric),
+    )
+
+
+def _invalid(case: Case, reason: str) -> CaseResult:
+    return CaseResult(case, "invalid", reason, _NAN, (_NAN, _NAN), 0, 0)
+
+
+def _prediction_problem(part: Part, model: ModelOnSuite) -> str:
+    """Say why this model can't be judged on these members ('' if it can)."""
+    unpredicted = [] if model.problem else part.unpredicted()
+    if unpredicted:
+        return f"{len(unpredicted)} of {len(part.members)} members have no prediction: {listed(unpredicted)}."
+    return model.problem
+
+
+def _compare(results: list[CaseResult], *, model: ModelOnSuite, other: ModelOnSuite) -> list[CaseResult]:
+    """Add the other model's values, and what is evidence among all comparisons of the suite."""
+    compared = [_compare_case(r, model=model, other=other, n_cases=len(results)) for r in results]
+    p_values = {i: r.p_value for i, r in enumerate(compared) if r.p_value is not None}
+    adjusted = holm(list(p_values.values()))
+    for i, p in zip(p_values, adjusted.tolist(), strict=True):
+        compared[i] = replace(compared[i], comparison=_word(compared[i], p))
+    return compared
+
+
+def _compare_case(r: CaseResult, *, model: ModelOnSuite, other: ModelOnSuite, n_cases: int) -> CaseResult:
+    if r.verdict == "invalid":
+        return r
+    part, base = model.part(r.case.members), other.part(r.case.members)
+    metric, confidence = r.case.bar.metric, r.case.bar.confidence
+    problem = _prediction_problem(base, other)
+    found = MetricValue(_NAN, _NAN, _NAN, 0, 0) if problem else base.metric(metric, confidence=confidence)
+    if not math.isfinite(found.value):
+        why = problem or f"{metric} can't be computed for the other model."
+        return replace(r, reason=f"{r.reason} Not compared: {why}")
+    return replace(
+        r,
+        baseline=found.value,
+        baseline_interval=(found.low, found.high),
+        change=r.value - found.value,
+        p_value=p_value(metric, part, base, n_cases=n_cases),
+    )
+
+
+def _word(r: CaseResult, adjusted: float) -> str:
+    if not r.change or adjusted >= 1 - r.case.bar.confidence:
+        return "no evidence"
+    better = (r.change > 0) != (r.case.bar.metric in LOWER_IS_BETTER)
+    return "improved" if better else "regressed"
+
+
+def _provenance(
+    predictions: Predictions, against: Predictions | None, *, model: ModelOnSuite, other: ModelOnSuite | None
+) -> dict[str, object]:
+    told: dict[str, object] = {"predictions_sha256": predictions.sha256, "source": predictions.source}
+    if against is not None:
+        told |= {"against_sha256": against.sha256, "against_source": against.source}
+    for name, judged in (("confidence", model), ("against_confidence", other)):
+        if judged is not None and judged.suite.task == "detection":
+            told[name] = judged.units.attrs["confidence"]
+    return told

@@ -1,0 +1,192 @@
+"""Suites as JSON files for git: stable order, one member, sample or box to a line, so that diffs are small."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from slicelab.core import BOX_COLUMNS, Bar, Case, InvalidInputError, Suite, SuiteError, hash_value, listed
+from slicelab.gate._read_suite import read_document
+from slicelab.gate._write_text import write_text
+
+FORMAT = "slicelab-suite"
+SCHEMA_VERSION = 1
+
+_log = logging.getLogger("slicelab")
+
+
+def save_suite(suite: Suite, path: str | Path) -> Path:
+    """Write a suite to a JSON file; the file is there whole or not at all.
+
+    The same suite always gives the same bytes. The file's fields are described by `suite.schema.json` beside this
+    module.
+
+    Parameters
+    ----------
+    suite
+        What to write.
+    path
+        Of the file; its folder must exist. A file that is there is replaced.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    InvalidInputError
+        The provenance of a case isn't JSON.
+    """
+    try:
+        return write_text(path, _text(suite_document(suite)))
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"The suite {suite.name!r} can't be written as JSON: {error}. Check the provenance of its cases: "
+            "texts, finite numbers, booleans, lists and dictionaries only."
+        ) from error
+
+
+def load_suite(path: str | Path) -> Suite:
+    """Read a suite from its file.
+
+    Types, ranges and names are checked here. Whether members, labels and media are still those that were frozen is
+    checked case by case when the suite runs: a case that was tampered with is invalid, the others still count.
+    A file that was edited by hand or merged is logged as a warning, for bars can be edited too.
+
+    Parameters
+    ----------
+    path
+        Of a file that `save_suite` wrote.
+
+    Returns
+    -------
+    Suite
+        Equal to the one saved (members sorted).
+
+    Raises
+    ------
+    SuiteError
+        It can't be read: no such file, no JSON, a field that is missing, unknown or of the wrong type, or written
+        by a newer SliceLab. The message says where.
+    """
+    path = Path(path)
+    document = _parse(path)
+    if document.get("format") != FORMAT:
+        raise SuiteError(f"{path} isn't a suite: its field 'format' is {document.get('format')!r}, not {FORMAT!r}.")
+    version = document.get("schema_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise SuiteError(f"{path}: schema_version must be a whole number from 1; got {version!r}.")
+    if version > SCHEMA_VERSION:
+        raise SuiteError(
+            f"{path} was written by a newer SliceLab: schema_version {version}, this one reads up to "
+            f"{SCHEMA_VERSION}. Update slicelab."
+        )
+    try:
+        suite, content_hash = read_document(document)
+    except InvalidInputError as error:
+        raise SuiteError(f"{path}: {error}") from error
+    if suite_hash(suite) != content_hash:
+        _log.warning(
+            "%s was edited by hand or merged: its content hash doesn't match. Members, labels and media are still "
+            "checked case by case; names and bars are as they stand in the file. Save the suite to renew the hash.",
+            path,
+        )
+    return suite
+
+
+def suite_hash(suite: Suite) -> str:
+    """SHA-256 over everything in a suite: bars, members and truth."""
+    return hash_value(suite_document(suite))
+
+
+def suite_document(suite: Suite) -> dict[str, Any]:
+    """Return a suite as JSON values, without its content hash."""
+    samples = suite.samples.sort_index().reset_index(names="key")
+    boxes = suite.boxes.sort_values(["key", "label_id"])[list(BOX_COLUMNS)]
+    return {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "name": suite.name,
+        "task": suite.task,
+        "classes": list(suite.classes),
+        "categories": [{"id": i, "name": suite.categories[i]} for i in sorted(suite.categories)],
+        "cases": [_case_document(c) for c in suite.cases],
+        "samples": samples.astype(object).where(samples.notna(), None).to_dict("records"),
+        "boxes": boxes.to_dict("records"),
+    }
+
+
+def _case_document(case: Case) -> dict[str, Any]:
+    return {
+        "name": case.name,
+        "bar": _bar_document(case.bar),
+        "content_hash": case.content_hash,
+        "rule": case.rule,
+        "note": case.note,
+        "provenance": case.provenance,
+        "case_id": case.case_id,
+        "version": case.version,
+        "created_at": case.created_at,
+        "created_by": case.created_by,
+        "members": sorted(set(case.members)),
+    }
+
+
+def _bar_document(bar: Bar) -> dict[str, Any]:
+    sides = {"at_least": bar.at_least, "at_most": bar.at_most}
+    bars = {side: float(value) for side, value in sides.items() if value is not None}
+    rest = {"confidence": float(bar.confidence), "strict": bool(bar.strict), "min_units": int(bar.min_units)}
+    return {"metric": bar.metric, **bars, **rest}
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text("utf-8-sig")
+        document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once)
+    except OSError as error:
+        raise SuiteError(f"The suite {path} can't be read: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise SuiteError(f"{path} isn't a suite: it can't be read as JSON: {error}.") from error
+    if not isinstance(document, dict):
+        raise SuiteError(f"{path} isn't a suite: it holds a {type(document).__name__}, not an object with fields.")
+    return document
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"these fields occur twice: {listed(sorted({n for n in names if names.count(n) > 1}))}")
+    return fields
+
+
+def _text(document: dict[str, Any]) -> str:
+    lists = {"cases": [_case_text(c) for c in document["cases"]]}
+    lists |= {name: [f"  {_line(row)}" for row in document[name]] for name in ("samples", "boxes")}
+    head = {k: v for k, v in document.items() if k not in lists}
+    head["content_hash"] = hash_value(document)
+    fields = [f" {_line(k)}: {_line(v)}" for k, v in head.items()]
+    fields += [f" {_line(k)}: {_block(items, ' ')}" for k, items in lists.items()]
+    return "{\n" + ",\n".join(fields) + "\n}\n"
+
+
+def _case_text(case: dict[str, Any]) -> str:
+    fields = [f"   {_line(k)}: {_line(v)}" for k, v in case.items() if k != "members"]
+    members = [f"    {_line(m)}" for m in case["members"]]
+    fields.append(f'   "members": {_block(members, "   ")}')
+    return "  {\n" + ",\n".join(fields) + "\n  }"
+
+
+def _block(items: list[str], indent: str) -> str:
+    return "[\n" + ",\n".join(items) + f"\n{indent}]" if items else "[]"
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

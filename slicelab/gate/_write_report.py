@@ -1,0 +1,217 @@
+"""Reports for machines and reviewers: JUnit XML for CI, JSON for programs, Markdown for pull requests."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from slicelab.core import CaseResult, SuiteReport, Verdict, visible
+from slicelab.gate._write_text import write_text
+
+MAX_FAILING_SHOWN = 20
+SIGNS: dict[Verdict, str] = {
+    "pass": "✓ pass",
+    "fail": "✗ fail",
+    "inconclusive": "? inconclusive",
+    "invalid": "! invalid",
+}
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MARKDOWN = re.compile(r"[\\`*_\[\]<>&|~@:!#$^\"']|(?<=www)\.", re.IGNORECASE)
+
+
+def write_junit(report: SuiteReport, path: str | Path, *, strict: bool = False) -> Path:
+    """Write JUnit XML: one `testcase` per case.
+
+    A case that fails has a `failure`, an invalid one an `error`, an inconclusive one is `skipped` (a `failure` too
+    when `strict`). Value, interval and bar are properties of the `testcase`. Characters that XML 1.0 doesn't allow
+    are left out.
+
+    Parameters
+    ----------
+    report
+        What `run_suite` gave.
+    path
+        Of the file; its folder must exist. A file that is there is replaced.
+    strict
+        Whether an inconclusive case is a failure; as in `SuiteReport.exit_code`.
+
+    Returns
+    -------
+    Path
+        `path`.
+    """
+    elements = {"pass": None, "fail": "failure", "invalid": "error", "inconclusive": "failure" if strict else "skipped"}
+    kinds = [elements[r.verdict] for r in report.results]
+    totals = {
+        "name": report.suite,
+        "tests": str(len(kinds)),
+        "failures": str(kinds.count("failure")),
+        "errors": str(kinds.count("error")),
+        "skipped": str(kinds.count("skipped")),
+        "time": f"{report.seconds:.3f}",
+    }
+    root = _element(None, "testsuites", totals)
+    suite = _element(root, "testsuite", {**totals, "timestamp": report.at})
+    _properties(suite, {"model": report.model, "against": report.against, "by": report.by})
+    for result, kind in zip(report.results, kinds, strict=True):
+        case = _element(suite, "testcase", {"classname": report.suite, "name": result.case.name, "time": "0.000"})
+        _properties(case, _numbers(result))
+        if kind is not None:
+            problem = _element(case, kind, {"message": result.reason, "type": result.verdict})
+            problem.text = _xml(_details(result))
+    ET.indent(root, " ")
+    return write_text(path, ET.tostring(root, encoding="unicode", xml_declaration=False) + "\n")
+
+
+def write_json(report: SuiteReport, path: str | Path) -> Path:
+    """Write everything in a report as JSON; a number that there isn't (NaN) is null.
+
+    Parameters
+    ----------
+    report
+        What `run_suite` gave.
+    path
+        Of the file; its folder must exist. A file that is there is replaced.
+
+    Returns
+    -------
+    Path
+        `path`.
+    """
+    document = {
+        "format": "slicelab-report",
+        "schema_version": 1,
+        **{name: getattr(report, name) for name in ("suite", "model", "against", "at", "by", "seconds", "provenance")},
+        "passed": report.passed,
+        "counts": report.counts(),
+        "results": [_result_document(r) for r in report.results],
+    }
+    text = json.dumps(_finite(document), ensure_ascii=False, allow_nan=False, indent=1)
+    return write_text(path, _SURROGATE.sub("\ufffd", text) + "\n")
+
+
+def write_markdown(report: SuiteReport, path: str | Path) -> Path:
+    """Write a Markdown summary, for a pull request or a job's page; names can't break out of their cells.
+
+    Parameters
+    ----------
+    report
+        What `run_suite` gave.
+    path
+        Of the file; its folder must exist. A file that is there is replaced.
+
+    Returns
+    -------
+    Path
+        `path`.
+    """
+    counts = ", ".join(f"{n} {verdict}" for verdict, n in report.counts().items() if n) or "no cases"
+    against = f" against {_markdown(report.against)}" if report.against is not None else ""
+    heads = ["case", "verdict", "bar", "value", "interval", "units", "failures"]
+    heads += ["change", "p", "comparison"] if report.against is not None else []
+    lines = [f"## {_markdown(report.suite)}: {_markdown(report.model)}{against}", "", f"**{counts}**", ""]
+    lines += [_row(heads), _row(["---"] * len(heads))]
+    lines += [_row(_cells(r)[: len(heads)]) for r in report.results]
+    told = [r for r in report.results if r.verdict != "pass"]
+    if told:
+        lines += ["", *(f"- **{_markdown(r.case.name)}** ({r.verdict}): {_markdown(r.reason)}" for r in told)]
+    return write_text(path, "\n".join(lines) + "\n")
+
+
+def _cells(r: CaseResult) -> list[str]:
+    interval = f"{_number(r.interval[0])} to {_number(r.interval[1])}" if math.isfinite(r.interval[0]) else ""
+    sign = "" if r.change is None else "+" if r.change > 0 else ""
+    return [
+        _markdown(r.case.name),
+        f"{SIGNS[r.verdict]} {r.verdict}",
+        _markdown(str(r.case.bar)),
+        _number(r.value),
+        interval,
+        str(r.n_units),
+        str(r.n_failures),
+        sign + _number(r.change),
+        _number(r.p_value),
+        r.comparison,
+    ]
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _markdown(text: str) -> str:
+    # As character references, what would be markup, a cell's end, a link or a mention is only text.
+    return _MARKDOWN.sub(lambda m: f"&#{ord(m[0])};", _SURROGATE.sub("\ufffd", visible(" ".join(text.split()))))
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else f"{value:.4g}"
+
+
+def _numbers(result: CaseResult) -> dict[str, Any]:
+    return {
+        "verdict": result.verdict,
+        "bar": result.case.bar,
+        "value": _number(result.value),
+        "low": _number(result.interval[0]),
+        "high": _number(result.interval[1]),
+        "units": result.n_units,
+        "failures": result.n_failures,
+        "baseline": _number(result.baseline),
+        "change": _number(result.change),
+        "p_value": _number(result.p_value),
+        "comparison": result.comparison,
+        "content_hash": result.case.content_hash,
+    }
+
+
+def _details(result: CaseResult) -> str:
+    shown = result.failing[:MAX_FAILING_SHOWN]
+    more = len(result.failing) - len(shown)
+    lines = [f"bar: {result.case.bar}", result.reason]
+    if shown:
+        lines += [f"{len(result.failing)} units fail, worst first:", *shown]
+    return "\n".join(lines + ([f"and {more} more"] if more else []))
+
+
+def _result_document(result: CaseResult) -> dict[str, Any]:
+    fields = {k: getattr(result, k) for k in result.__dataclass_fields__ if k not in ("case", "interval", "failing")}
+    case = {k: v for k, v in asdict(result.case).items() if k != "members"}
+    return {
+        "case": case,
+        **fields,
+        "interval": list(result.interval),
+        "baseline_interval": list(result.baseline_interval) if result.baseline_interval else None,
+        "failing": list(result.failing),
+    }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _properties(parent: ET.Element, values: dict[str, Any]) -> None:
+    properties = _element(parent, "properties", {})
+    for name, value in values.items():
+        if value not in (None, ""):
+            _element(properties, "property", {"name": name, "value": str(value)})
+
+
+def _element(parent: ET.Element | None, tag: str, attributes: dict[str, str]) -> ET.Element:
+    cleaned = {name: _xml(value) for name, value in attributes.items()}
+    return ET.Element(tag, cleaned) if parent is None else ET.SubElement(parent, tag, cleaned)
+
+
+def _xml(text: str) -> str:
+    return _NOT_XML.sub("", text)
