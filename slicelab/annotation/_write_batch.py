@@ -1,0 +1,210 @@
+"""Writing a batch for an annotation team: a new folder that is there wholly or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from slicelab.annotation._coco import write_coco
+from slicelab.annotation._csv_rows import write_csv
+from slicelab.annotation._cvat import write_cvat
+from slicelab.annotation._export import Export, check_batch, to_json
+from slicelab.annotation._label_studio import write_label_studio
+from slicelab.core import (
+    Batch,
+    InvalidInputError,
+    MediaError,
+    StateError,
+    check_choice,
+    hash_file,
+    hash_value,
+    listed,
+    new_id,
+)
+
+_WRITERS: dict[str, Callable[[Export], dict[str, bytes]]] = {
+    "label-studio": write_label_studio,
+    "cvat": write_cvat,
+    "coco": write_coco,
+    "csv": write_csv,
+}
+EXPORT_FORMATS = tuple(_WRITERS)
+IMAGES = ("none", "copy")
+
+
+def write_batch(
+    batch: Batch,
+    folder: str | Path,
+    *,
+    format: str,  # noqa: A002 - the word that users know
+    images: Literal["none", "copy"] = "none",
+    media_url: str | None = None,
+    blind: bool = False,
+) -> list[Path]:
+    """Write a batch into a new folder inside `folder`; its bytes depend on the batch alone.
+
+    Parameters
+    ----------
+    batch
+        What goes out.
+    folder
+        Where the new folder ``<queue>-<start of batch id>-<format>`` is made; made itself where it isn't there.
+    format
+        One of `EXPORT_FORMATS`.
+    images
+        "copy": the images go along, in ``images/`` under safe names (for CVAT in ``cvat.zip``), checked against their
+        hashes. "none": labels only, images are called by their keys.
+    media_url
+        Label Studio: the address under which it finds the images, like "https://media.site/bags"; None: local files.
+    blind
+        True: the present labels don't go along.
+
+    Returns
+    -------
+    list of Path
+        Every file that was written, sorted. ``manifest.json`` says which file name is which sample.
+
+    Raises
+    ------
+    InvalidInputError
+        The batch holds something that the format can't carry, or an option is wrong.
+    MediaError
+        An image is missing or not the one that was loaded.
+    StateError
+        The folder is there already.
+    """
+    writer = _WRITERS[check_choice(format, EXPORT_FORMATS, "format")]
+    check_choice(images, IMAGES, "option 'images'")
+    _check_media_url(media_url)
+    check_batch(batch)
+    name = "-".join((_safe(batch.queue), _safe(batch.batch_id)[:12], format))
+    export = Export(batch, name, copied=images == "copy", media_url=media_url, blind=blind)
+    final = Path(folder) / name
+    if final.exists():
+        raise StateError(f"{final} is there already. Move it away, or choose another folder.")
+    draft = Path(folder) / f".{name}.{new_id()[:8]}"
+    try:
+        draft.mkdir(parents=True)
+        _fill(draft, export, writer(export), format)
+        draft.rename(final)
+    except MediaError:
+        raise
+    except OSError as error:
+        raise StateError(f"The batch can't be written into {folder}: {error}. Nothing was left there.") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    _sync(Path(folder))
+    return sorted(p for p in final.rglob("*") if p.is_file())
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_")[:40] or "queue"
+
+
+def _check_media_url(url: str | None) -> None:
+    if url is not None and not re.fullmatch(r"(https?|s3|gs|azure-blob)://[^\s\x00-\x1f]+|/[^\s\x00-\x1f]*", url):
+        raise InvalidInputError(
+            f"media_url must be an address like 'https://media.site/bags' or a path that starts with '/'; got {url!r}."
+        )
+
+
+def _fill(draft: Path, export: Export, files: dict[str, bytes], kind: str) -> None:
+    for name, content in files.items():
+        _write(draft / name, content)
+    if export.copied:
+        _copy_images(export, draft / "images")
+        if kind == "cvat":
+            _pack(draft, export.names().values())
+    hashes = {p.relative_to(draft).as_posix(): hash_file(p) for p in sorted(draft.rglob("*")) if p.is_file()}
+    _write(draft / "manifest.json", to_json(_manifest(export, kind, hashes)))
+    for each in (*(p for p in draft.rglob("*") if p.is_dir()), draft):
+        _sync(each)
+
+
+def _copy_images(export: Export, folder: Path) -> None:
+    folder.mkdir()
+    names = export.names()
+    wrong: list[str] = []
+    for task in export.batch.tasks:
+        copy = folder / names[task.task_id]
+        try:
+            shutil.copyfile(task.filepath, copy)
+        except (OSError, ValueError):
+            wrong.append(f"{task.key}: not there")
+            continue
+        if task.sha256 and hash_file(copy) != task.sha256:
+            wrong.append(f"{task.key}: changed since it was loaded")
+    if wrong:
+        raise MediaError(f"{len(wrong)} images can't go along: {listed(wrong)}. Nothing was written; load them again.")
+    for copy in folder.iterdir():
+        _sync(copy)
+
+
+def _pack(draft: Path, names: Iterable[str]) -> None:
+    """Move the images into ``cvat.zip``, with the annotations, as CVAT takes datasets."""
+    with zipfile.ZipFile(draft / "cvat.zip", "w", zipfile.ZIP_STORED) as archive:
+        for name in ("annotations.xml", *(f"images/{n}" for n in names)):
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o644 << 16
+            with (draft / name).open("rb") as source, archive.open(entry, "w") as target:
+                shutil.copyfileobj(source, target)
+    _sync(draft / "cvat.zip")
+    shutil.rmtree(draft / "images")
+
+
+def _manifest(export: Export, kind: str, hashes: dict[str, str]) -> dict[str, Any]:
+    """Return what identifies every image of the batch when a tool has dropped our ids, and every file by its hash."""
+    batch, names = export.batch, export.names()
+    content: dict[str, Any] = {
+        "schema_version": batch.schema_version,
+        "batch_id": batch.batch_id,
+        "queue": batch.queue,
+        "dataset": batch.dataset,
+        "task": batch.task,
+        "classes": list(batch.classes),
+        "format": kind,
+        "blind": export.blind,
+        "created_at": batch.created_at,
+        "tasks": [
+            {
+                "slicelab_id": t.task_id,
+                "key": t.key,
+                "file": names[t.task_id],
+                "sha256": t.sha256,
+                "width": t.width,
+                "height": t.height,
+                "units": list(t.units),
+                "reasons": list(t.reasons),
+                "label_ids": [b.label_id for b in export.boxes(t)],
+            }
+            for t in batch.tasks
+        ],
+        "files": hashes,
+    }
+    return content | {"content_hash": hash_value(content)}
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync(path: Path) -> None:
+    """Make a file or folder durable, where the system can."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        return
+    finally:
+        os.close(handle)
