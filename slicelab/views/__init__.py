@@ -1,1 +1,36 @@
 """Values to plotly figures and small HTML; no callbacks."""
+
+from slicelab.views._charts import confusion_figure, interval_figure
+from slicelab.views._map import colour_choices, map_figure, selected_points
+from slicelab.views._report import report_html
+from slicelab.views._safe_html import Safe, safe_html
+from slicelab.views._selection import (
+    Rows,
+    caption,
+    check_units,
+    failures_first,
+    rows_of,
+    selection_line,
+)
+from slicelab.views._slices_frame import slices_frame
+from slicelab.views._still import explorer_html, map_png
+
+__all__ = [
+    "Rows",
+    "Safe",
+    "caption",
+    "check_units",
+    "colour_choices",
+    "confusion_figure",
+    "explorer_html",
+    "failures_first",
+    "interval_figure",
+    "map_figure",
+    "map_png",
+    "report_html",
+    "rows_of",
+    "safe_html",
+    "selected_points",
+    "selection_line",
+    "slices_frame",
+]

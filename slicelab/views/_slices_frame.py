@@ -1,0 +1,89 @@
+"""Candidates and slices as a table: one row each, the same columns for both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import sqrt
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from slicelab.core import Candidate, Slice
+from slicelab.views._selection import check_units, rows_of
+
+COLUMNS = (
+    "name", "size", "failures", "failure_rate", "low", "high", "lift", "q_value", "status", "description", "version",
+)  # fmt: skip
+
+
+def slices_frame(slices: Iterable[Candidate | Slice], units: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per candidate or slice, in the order given.
+
+    Parameters
+    ----------
+    slices
+        Candidates tell their own numbers; those of a slice are counted in `units`, over its members there.
+    units
+        The units frame.
+
+    Returns
+    -------
+    Columns `name` (a candidate without one: "candidate 3", counted from 1), `size`, `failures`, `failure_rate`,
+    `low`, `high` (95 % Wilson interval), `lift` (failure rate over that of all units), `q_value` (NaN for slices),
+    `status` ("candidate", "confirmed" or "slice"), `description` and `version` (0 for candidates).
+    """
+    check_units(units)
+    base = float(units["failure"].mean()) if len(units) else 0.0
+    rows: list[dict[str, Any]] = []
+    for number, each in enumerate(slices, start=1):
+        rows.append(_candidate_row(each, number) if isinstance(each, Candidate) else _slice_row(each, units, base))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _candidate_row(candidate: Candidate, number: int) -> dict[str, Any]:
+    return {
+        "name": candidate.name or f"candidate {number}",
+        "size": candidate.size,
+        "failures": candidate.failures,
+        "failure_rate": candidate.failure_rate,
+        "low": candidate.interval[0],
+        "high": candidate.interval[1],
+        "lift": candidate.lift,
+        "q_value": candidate.q_value,
+        "status": candidate.status,
+        "description": candidate.description,
+        "version": 0,
+    }
+
+
+def _slice_row(slice_: Slice, units: pd.DataFrame, base: float) -> dict[str, Any]:
+    members = rows_of(units, slice_.members)
+    failures = int(units["failure"].to_numpy(dtype=bool)[members].sum())
+    rate = failures / len(members) if len(members) else np.nan
+    low, high = _wilson(failures, len(members))
+    absent = len(slice_.members) - len(members)
+    words = [slice_.note, slice_.rule or "", f"{absent} members are not among these units" if absent else ""]
+    return {
+        "name": slice_.name,
+        "size": len(members),
+        "failures": failures,
+        "failure_rate": rate,
+        "low": low,
+        "high": high,
+        "lift": rate / base if base else np.nan,
+        "q_value": np.nan,
+        "status": "slice",
+        "description": " · ".join(word for word in words if word),
+        "version": slice_.version,
+    }
+
+
+def _wilson(k: int, n: int) -> tuple[float, float]:
+    """95 % score interval of a share (E. B. Wilson, JASA 22, 1927)."""
+    if n == 0:
+        return np.nan, np.nan
+    z = 1.959963984540054
+    centre = (k + z * z / 2) / (n + z * z)
+    half = z / (n + z * z) * sqrt(k * (n - k) / n + z * z / 4)
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,163 @@
+"""The buttons: each asks the desk for one thing and says what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ipywidgets import BoundedFloatText, Button, Dropdown, HBox, Label, Layout, Text, VBox
+
+from slicelab.core import METRICS, REASONS, Bar, ConflictError, Desk, Slice
+from slicelab.widgets._gestures import caught
+from slicelab.widgets._notice import Notice
+
+_AT_LEAST, _AT_MOST = "\N{GREATER-THAN OR EQUAL TO}", "\N{LESS-THAN OR EQUAL TO}"
+
+
+class Actions(VBox):
+    """What can be done with the selected units and the chosen slices.
+
+    Parameters
+    ----------
+    desk
+        Does it.
+    notice
+        Says what came of it.
+
+    Attributes
+    ----------
+    name, metric, sense, bar, suite, reason, queue
+        The fields.
+    buttons
+        By name: new, rename, merge, add, remove, delete, promote, enqueue, undo, redo.
+    """
+
+    def __init__(self, desk: Desk, *, notice: Notice) -> None:
+        self._desk, self._notice = desk, notice
+        self._units: list[str] = []
+        self._slices: list[str] = []
+        self._done_callbacks: list[Callable[[Slice | None], None]] = []
+        self.buttons: dict[str, Button] = {}
+        self._make_fields()
+        super().__init__(
+            [
+                _line("Name", self.name, self._button("new", "New slice", self._new, "primary")),
+                _line("Selection", self._button("add", "Add to slice", self._add),
+                      self._button("remove", "Remove from slice", self._remove)),
+                _line("Slice", self._button("rename", "Rename", self._rename),
+                      self._button("merge", "Merge", self._merge), self._button("delete", "Delete", self._delete)),
+                _line("Test case", self.metric, self.sense, self.bar),
+                _line("in suite", self.suite, self._button("promote", "Promote", self._promote)),
+                _line("Queue", self.reason, self.queue, self._button("enqueue", "Queue", self._enqueue)),
+                _line("History", self._button("undo", "Undo", self._undo), self._button("redo", "Redo", self._redo)),
+            ],
+            layout=Layout(min_width="0", overflow="hidden"),
+        )  # fmt: skip
+        self.add_class("slicelab-actions")
+        self.name.observe(lambda _: self._allow(), names="value")
+        self._allow()
+
+    def on_done(self, callback: Callable[[Slice | None], None]) -> None:
+        """Call `callback` after every change of slices, with the slice that it made or changed (None: none)."""
+        self._done_callbacks.append(callback)
+
+    def apply_to(self, *, units: Sequence[str], slices: Sequence[str]) -> None:
+        """Say which units are selected and which slices (names) are chosen."""
+        self._units, self._slices = list(units), list(slices)
+        self._allow()
+
+    def _make_fields(self) -> None:
+        wide, free = Layout(flex="1 1 0", min_width="60px", width="auto"), Layout(width="58px")
+        self.name = Text(placeholder="name of a slice", layout=wide)
+        self.metric = Dropdown(options=METRICS, value="recall", layout=wide)
+        self.sense = Dropdown(options=[_AT_LEAST, _AT_MOST], layout=free)
+        self.bar = BoundedFloatText(value=0.95, min=0, max=1e6, step=0.01, layout=Layout(width="76px"))
+        self.suite = Text(value="release", placeholder="name of a suite", layout=wide)
+        self.reason = Dropdown(options=REASONS, layout=wide)
+        self.queue = Text(placeholder="name of a queue", layout=wide)
+
+    def _button(self, name: str, text: str, act: Callable[[], tuple[str, Slice | None]], style: str = "") -> Button:
+        button = Button(description=text, button_style=style, layout=Layout(width="auto"))
+        button.add_class(f"slicelab-{name}")
+        button.on_click(lambda _: self._run(act))
+        self.buttons[name] = button
+        return button
+
+    def _allow(self) -> None:
+        """Enable what can be done now; the others say what is missing."""
+        one, named = len(self._slices) == 1, bool(self.name.value.strip())
+        select, choose, name = "Select units first.", "Choose one slice in the table first.", "Type a name first."
+        self._need("new", (bool(self._units), select), (named, name))
+        self._need("add", (bool(self._units), select), (one, choose))
+        self._need("remove", (bool(self._units), select), (one, choose))
+        self._need("rename", (one, choose), (named, name))
+        self._need("merge", (len(self._slices) > 1, "Choose two or more slices (Ctrl + click)."), (named, name))
+        for button in ("delete", "promote", "enqueue"):
+            self._need(button, (one, choose))
+
+    def _need(self, button: str, *conditions: tuple[bool, str]) -> None:
+        missing = [words for met, words in conditions if not met]
+        self.buttons[button].disabled = bool(missing)
+        self.buttons[button].tooltip = " ".join(missing)
+
+    def _run(self, act: Callable[[], tuple[str, Slice | None]]) -> None:
+        with caught(self._notice.error):
+            self._notice.say("saving …", kind="busy")
+            try:
+                words, slice_ = act()
+            except ConflictError:
+                self._tell(None)  # so that what the other one wrote can be seen
+                raise
+            self._tell(slice_)
+            self._notice.say(words, kind="saved")
+
+    def _tell(self, slice_: Slice | None) -> None:
+        for callback in self._done_callbacks:
+            callback(slice_)
+
+    def _new(self) -> tuple[str, Slice]:
+        return _saved(self._desk.create_slice(self.name.value.strip(), units=self._units))
+
+    def _add(self) -> tuple[str, Slice]:
+        return _saved(self._desk.add_to_slice(self._slices[0], self._units))
+
+    def _remove(self) -> tuple[str, Slice]:
+        return _saved(self._desk.remove_from_slice(self._slices[0], self._units))
+
+    def _rename(self) -> tuple[str, Slice]:
+        return _saved(self._desk.rename_slice(self._slices[0], self.name.value.strip()))
+
+    def _merge(self) -> tuple[str, Slice]:
+        return _saved(self._desk.merge_slices(self._slices, into=self.name.value.strip()))
+
+    def _delete(self) -> tuple[str, None]:
+        self._desk.delete_slice(self._slices[0])
+        return f"deleted: {self._slices[0]} (Undo brings it back)", None
+
+    def _undo(self) -> tuple[str, None]:
+        return f"undone: {self._desk.undo()}", None
+
+    def _redo(self) -> tuple[str, None]:
+        return f"done again: {self._desk.redo()}", None
+
+    def _promote(self) -> tuple[str, None]:
+        at_least = self.sense.value == _AT_LEAST
+        bar = Bar(
+            self.metric.value,
+            at_least=self.bar.value if at_least else None,
+            at_most=None if at_least else self.bar.value,
+        )
+        case = self._desk.promote(self._slices[0], bar=bar, suite=self.suite.value.strip())
+        return f"saved, version {case.version}: case {case.name} ({case.bar}) in suite {case.suite}", None
+
+    def _enqueue(self) -> tuple[str, None]:
+        new = self._desk.enqueue(self._slices[0], queue=self.queue.value.strip(), reason=self.reason.value)
+        return f"saved: {new:,} units of {self._slices[0]} are new in queue {self.queue.value.strip()}", None
+
+
+def _saved(slice_: Slice) -> tuple[str, Slice]:
+    return f"saved, version {slice_.version}: {slice_.name} ({len(slice_):,} units)", slice_
+
+
+def _line(title: str, *fields: Text | Dropdown | Button) -> HBox:
+    label = Label(title, layout=Layout(width="72px", flex="0 0 auto"))
+    return HBox([label, *fields], layout=Layout(align_items="center", min_width="0"))

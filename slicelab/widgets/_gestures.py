@@ -1,0 +1,67 @@
+"""How a widget and its JavaScript talk: gestures come in as messages, state goes out as traits.
+
+So a value that Python sets never looks like a gesture, and linked widgets can't call each other in a ring.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anywidget
+
+from slicelab.core import InvalidInputError, did_you_mean, listed
+
+STATIC = Path(__file__).parent / "static"
+ErrorSink = Callable[[Exception], None]
+
+
+def log_error(error: Exception) -> None:
+    """Log an error from a callback, where nobody else shows it."""
+    logging.getLogger("slicelab").error("A widget's callback failed: %s", error, exc_info=error)
+
+
+@contextmanager
+def caught(sink: ErrorSink) -> Iterator[None]:
+    """Give any error inside to `sink`: what a callback raises would vanish into the kernel's log."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 (the edge to the browser: nobody above could show it)
+        sink(error)
+
+
+def refuse_unknown(widget: object, unknown: Mapping[str, Any]) -> None:
+    """Raise `InvalidInputError` when a widget was given keywords that it doesn't know."""
+    if unknown:
+        parameters = inspect.signature(type(widget).__init__).parameters.values()
+        names = [p.name for p in parameters if p.name != "self" and p.kind is not p.VAR_KEYWORD]
+        hint = did_you_mean(next(iter(unknown)), names)
+        raise InvalidInputError(f"{type(widget).__name__} has no keyword {listed(unknown)}.{hint}")
+
+
+class GestureWidget(anywidget.AnyWidget):
+    """A widget whose JavaScript sends messages ``{"kind": ..., ...}``.
+
+    Subclasses answer each kind in `gestures`. `on_error` is told of every error in an answer.
+    """
+
+    def __init__(self, **state: Any) -> None:
+        super().__init__(**state)
+        self.on_error: ErrorSink = log_error
+        self.on_msg(self._receive)
+
+    def gestures(self) -> dict[str, Callable[[dict[str, Any]], None]]:
+        """Return what answers each kind of message."""
+        return {}
+
+    def _receive(self, _widget: object, content: object, _buffers: object) -> None:
+        with caught(self.on_error):
+            known = self.gestures()
+            kind = content.get("kind") if isinstance(content, dict) else None
+            if not isinstance(content, dict) or kind not in known:
+                raise InvalidInputError(f"{type(self).__name__} got an unknown message {str(content)[:80]!r}.")
+            known[str(kind)](content)

@@ -1,0 +1,180 @@
+// Slices and candidates, one row each. Python sends `rows` and which keys are `picked`; this tells what was picked.
+// Sorting and filtering are the reader's own and stay here. Text from data goes in by textContent and title only.
+
+const COLUMNS = [
+  { field: "name", title: "Slice", text: true },
+  { field: "size", title: "Units" },
+  { field: "failures", title: "Failures" },
+  { field: "failure_rate", title: "Failure rate" },
+  { field: "lift", title: "Lift" },
+  { field: "q_value", title: "q" },
+  { field: "status", title: "Status", text: true },
+  { field: "description", title: "Description", text: true },
+];
+
+function make(tag, className, parent, text) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text !== undefined) node.textContent = text;
+  if (parent) parent.append(node);
+  return node;
+}
+
+function shown(row, field) {
+  const value = row[field];
+  if (value === null || value === undefined) return "";
+  if (field === "failure_rate") return `${(100 * value).toFixed(1)} %`;
+  if (field === "lift") return `${value.toFixed(1)}×`;
+  if (field === "q_value") return value < 0.001 ? value.toExponential(0) : value.toFixed(3);
+  if (field === "status") return row.version ? `${value} v${row.version}` : value;
+  return typeof value === "number" ? value.toLocaleString("en") : value;
+}
+
+// The rate as a bar and its interval as a line over it.
+function drawRate(cell, row) {
+  if (row.failure_rate === null) return;
+  const meter = make("div", "slicelab-meter", cell);
+  make("div", "slicelab-rate", meter).style.width = `${100 * row.failure_rate}%`;
+  if (row.low !== null && row.high !== null) {
+    const line = make("div", "slicelab-interval", meter);
+    line.style.left = `${100 * row.low}%`;
+    line.style.width = `${100 * (row.high - row.low)}%`;
+    cell.title = `95 % interval ${(100 * row.low).toFixed(1)} to ${(100 * row.high).toFixed(1)} %`;
+  }
+  make("span", "", cell, shown(row, "failure_rate"));
+}
+
+function compare(a, b, field) {
+  const [x, y] = [a[field], b[field]];
+  if (x === y) return 0;
+  if (x === null || x === undefined) return 1;
+  if (y === null || y === undefined) return -1;
+  return typeof x === "number" ? x - y : String(x).localeCompare(String(y));
+}
+
+function render({ model, el }) {
+  const root = make("div", "slicelab slicelab-slices", el);
+  const head = make("div", "slicelab-head", root);
+  const count = make("div", "slicelab-title", head);
+  const filter = make("input", "slicelab-filter", head);
+  filter.type = "search";
+  filter.placeholder = "filter";
+  filter.setAttribute("aria-label", "Filter the slices by text");
+  const scroll = make("div", "slicelab-scroll", root);
+  scroll.style.height = `${model.get("height")}px`;
+  const table = make("table", "", scroll);
+  table.setAttribute("role", "grid");
+  table.setAttribute("aria-label", "Slices and candidate slices");
+  table.setAttribute("aria-multiselectable", "true");
+  const headRow = make("tr", "", make("thead", "", table));
+  const body = make("tbody", "", table);
+  let order = { field: null, down: false };
+  let last = null; // the key that was clicked last, where a range starts
+  let focused = null;
+
+  for (const column of COLUMNS) {
+    const th = make("th", column.text ? "" : "slicelab-number", headRow);
+    th.scope = "col";
+    const button = make("button", "", th, column.title);
+    button.type = "button";
+    button.onclick = () => {
+      const again = order.field === column.field;
+      order = { field: column.field, down: again ? !order.down : !column.text };
+      draw();
+    };
+  }
+
+  function visible() {
+    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const rows = model.get("rows").filter((row) => {
+      const text = `${row.name} ${row.description} ${row.status}`.toLowerCase();
+      return words.every((word) => text.includes(word));
+    });
+    if (!order.field) return rows;
+    const sorted = [...rows].sort((a, b) => compare(a, b, order.field));
+    if (!order.down) return sorted;
+    const missing = sorted.filter((row) => row[order.field] === null);
+    return [...sorted.filter((row) => row[order.field] !== null).reverse(), ...missing];
+  }
+
+  function draw() {
+    const rows = visible();
+    const picked = new Set(model.get("picked"));
+    const all = model.get("rows").length;
+    count.textContent = rows.length === all ? `Slices (${all})` : `Slices (${rows.length} of ${all})`;
+    COLUMNS.forEach((column, i) => {
+      const sort = order.field === column.field ? (order.down ? "descending" : "ascending") : "none";
+      headRow.children[i].setAttribute("aria-sort", sort);
+    });
+    const start = rows.some((row) => row.key === focused) ? focused : rows.length ? rows[0].key : null;
+    const hadFocus = body.contains(document.activeElement);
+    body.replaceChildren(...rows.map((row) => drawRow(row, picked.has(row.key), row.key === start)));
+    if (!rows.length) {
+      const cell = make("td", "slicelab-empty", make("tr", "", body), all ? "nothing matches the filter" : "no slices yet: lasso points on the map, name them, New slice");
+      cell.colSpan = COLUMNS.length;
+    }
+    if (hadFocus) body.querySelector("tr[tabindex='0']")?.focus();
+  }
+
+  function drawRow(row, isPicked, hasTab) {
+    const tr = make("tr", isPicked ? "slicelab-picked" : "");
+    tr.dataset.key = row.key;
+    tr.tabIndex = hasTab ? 0 : -1;
+    tr.setAttribute("aria-selected", String(isPicked));
+    for (const column of COLUMNS) {
+      const cell = make("td", column.text ? `slicelab-${column.field}` : "slicelab-number");
+      if (column.field === "failure_rate") drawRate(cell, row);
+      else {
+        cell.textContent = shown(row, column.field);
+        if (column.text) cell.title = row[column.field] || "";
+      }
+      tr.append(cell);
+    }
+    tr.onclick = (event) => pick(row.key, event);
+    return tr;
+  }
+
+  function pick(key, event) {
+    const before = model.get("picked");
+    let keys = [key];
+    if (event.shiftKey && last !== null) {
+      const all = visible().map((row) => row.key);
+      const [from, to] = [all.indexOf(last), all.indexOf(key)].sort((a, b) => a - b);
+      keys = all.slice(Math.max(from, 0), to + 1);
+    } else if (event.ctrlKey || event.metaKey) {
+      keys = before.includes(key) ? before.filter((k) => k !== key) : [...before, key];
+    } else if (before.length === 1 && before[0] === key) keys = [];
+    if (!event.shiftKey) last = key;
+    focused = key;
+    model.send({ kind: "pick", keys });
+  }
+
+  function key(event) {
+    const tr = event.target.closest?.("tbody tr[data-key]");
+    if (!tr) return;
+    const to = { ArrowDown: tr.nextElementSibling, ArrowUp: tr.previousElementSibling,
+      Home: body.firstElementChild, End: body.lastElementChild }[event.key];
+    if (to) {
+      focused = to.dataset.key;
+      tr.tabIndex = -1;
+      to.tabIndex = 0;
+      to.focus();
+    } else if (event.key === "Enter" || event.key === " ") pick(tr.dataset.key, event);
+    else return;
+    event.preventDefault();
+    event.stopPropagation(); // the notebook has its own meaning for these keys
+  }
+
+  filter.addEventListener("input", draw);
+  filter.addEventListener("keydown", (event) => event.stopPropagation());
+  body.addEventListener("keydown", key);
+  model.on("change:rows", draw);
+  model.on("change:picked", draw);
+  draw();
+  return () => {
+    model.off("change:rows", draw);
+    model.off("change:picked", draw);
+  };
+}
+
+export default { render };

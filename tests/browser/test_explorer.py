@@ -1,0 +1,286 @@
+"""The explorer as a person uses it: JupyterLab, Chromium, a mouse."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+pytestmark = pytest.mark.browser
+
+FAKES = Path(__file__).parents[1] / "widgets" / "fakes.py"
+
+SETUP = """
+from fakes import FakeDesk, HOSTILE, make_candidates, make_projection, make_units
+from slicelab.widgets import Explorer
+units, projection = make_units(COUNT), make_projection(COUNT)
+desk = FakeDesk(units, broken=[units.index[4]])
+explorer = Explorer(units, projection, desk=desk, candidates=make_candidates(units), model="v3")
+"""
+SHOW = "explorer"
+
+DRAWN = """() => { const g = document.querySelector('.slicelab-map .js-plotly-plot');
+    return !!(g && g._fullData && g._fullData.length && g._fullData[0].x && g._fullData[0].x.length
+              && g.querySelector('.nsewdrag')); }"""
+
+
+SELECTED_POINTS = """() => document.querySelector('.slicelab-map .js-plotly-plot')._fullData
+    .reduce((sum, trace) => sum + (trace.selectedpoints ? trace.selectedpoints.length : 0), 0)"""
+
+
+def write_notebook(server, name: str, *cells: str, count: int = 200) -> str:
+    shutil.copy(FAKES, server.folder / "fakes.py")
+    sources = [cell.strip().replace("COUNT", str(count)) for cell in cells]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(new_notebook(cells=[new_code_cell(s) for s in sources], metadata=kernel), server.folder / name)
+    return name
+
+
+def lasso(page, corners: list[tuple[float, float]]) -> None:
+    """Draw a lasso around a polygon in the map's own coordinates."""
+    page.locator(".slicelab-map .js-plotly-plot").scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    spots = page.evaluate(
+        """corners => { const g = document.querySelector('.slicelab-map .js-plotly-plot'), l = g._fullLayout;
+            const r = g.querySelector('.nsewdrag').getBoundingClientRect();
+            const inside = (v, a, b) => Math.min(Math.max(v, a + 3), b - 3);  // outside, a drag is a zoom of the axis
+            return corners.map(([x, y]) => [inside(r.left + l.xaxis.d2p(x), r.left, r.right),
+                                            inside(r.top + l.yaxis.d2p(y), r.top, r.bottom)]); }""",
+        corners,
+    )
+    page.mouse.move(*spots[0])
+    page.mouse.down()
+    for x, y in spots[1:]:
+        page.mouse.move(x, y, steps=10)
+    page.mouse.up()
+
+
+def around(x: float, y: float, side: float = 1.9) -> list[tuple[float, float]]:
+    return [
+        (x - side, y - side),
+        (x - side, y + side),
+        (x + side, y + side),
+        (x + side, y - side),
+        (x - side + 0.1, y - side),
+    ]
+
+
+def loaded_pictures(page) -> int:
+    return page.evaluate(
+        "() => [...document.querySelectorAll('.slicelab-gallery .slicelab-tile img')]"
+        ".filter(i => i.complete && i.naturalWidth > 1).length"
+    )
+
+
+def test_lasso_shows_pictures_and_keeps_a_slice(page, server, run_notebook, shoot) -> None:
+    """Points lassoed with the mouse become pictures, a named slice, a row of the table and a saved version."""
+    from playwright.sync_api import expect
+
+    name = write_notebook(server, "explorer.ipynb", SETUP, SHOW)
+    assert run_notebook(page, server, name) == []
+    page.wait_for_function(DRAWN)
+    shoot(page, "1-start-light")
+    lasso(page, around(0, 0))
+
+    title = page.locator(".slicelab-gallery .slicelab-title")
+    expect(title).to_contain_text(re.compile(r"^50 selected · \d+ failures"))
+    page.wait_for_function("() => document.querySelectorAll('.slicelab-gallery .slicelab-tile img').length >= 8")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.slicelab-gallery .slicelab-tile img')].every(i => i.naturalWidth > 1)"
+    )
+    assert loaded_pictures(page) >= 8
+    captions = page.locator(".slicelab-gallery .slicelab-caption").all_inner_texts()
+    assert captions[0] == "knife → fork"  # failures first
+
+    page.locator(".slicelab-actions input[type=text]").first.fill("edge-on knives")
+    page.locator("button.slicelab-new").click()
+    expect(page.locator(".slicelab-notice")).to_contain_text("saved, version 1")
+    row = page.locator(".slicelab-slices tbody tr", has_text="edge-on knives")
+    expect(row).to_contain_text("slice v1")
+    expect(row).to_have_attribute("aria-selected", "true")
+    shoot(page, "2-lasso-light")
+
+    page.locator(".slicelab-gallery .slicelab-tile").first.click()
+    expect(page.locator(".slicelab-detail .slicelab-facts")).to_contain_text("knife")
+    page.wait_for_function("() => document.querySelector('.slicelab-detail img')?.naturalWidth === 512")
+    assert page.locator(".slicelab-detail .slicelab-box").count() == 2
+    shoot(page, "3-detail-light")
+    assert page.seen.hosts == {"127.0.0.1"}
+    assert page.seen.errors == []
+
+
+def test_table_colours_and_keys_in_the_dark(page, server, run_notebook, shoot) -> None:
+    """A row of the table selects its members everywhere, with the mouse and with keys; another colour keeps it."""
+    from playwright.sync_api import expect
+
+    name = write_notebook(server, "dark.ipynb", SETUP, SHOW, count=6000)  # enough for WebGL
+    assert run_notebook(page, server, name, dark=True) == []
+    page.wait_for_function(DRAWN)
+    assert (
+        page.evaluate("() => document.querySelector('.slicelab-map .js-plotly-plot')._fullData[0].type") == "scattergl"
+    )
+    shoot(page, "4-start-dark")
+    page.locator(".slicelab-slices tbody tr", has_text="cup taken").click()
+    title = page.locator(".slicelab-gallery .slicelab-title")
+    expect(title).to_contain_text("1,500 selected")
+    assert page.evaluate(SELECTED_POINTS) == 1500
+
+    page.locator(".slicelab-slices tbody tr", has_text="cup taken").press("ArrowUp")
+    page.keyboard.press("Enter")
+    expect(page.locator(".slicelab-slices tbody tr", has_text="knife taken")).to_have_attribute("aria-selected", "true")
+    page.locator(".slicelab-map select").select_option("label")
+    page.wait_for_function("() => document.querySelectorAll('.slicelab-map .js-plotly-plot .legendtext').length === 4")
+    page.wait_for_function(DRAWN)
+    assert page.evaluate(SELECTED_POINTS) == 1500
+    page.locator(".slicelab-grid").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('.slicelab-detail img')?.naturalWidth === 512")
+    shoot(page, "5-label-dark")
+    page.keyboard.press("Escape")
+    expect(page.locator(".slicelab-detail")).to_be_hidden()
+    page.locator(".slicelab-grid").evaluate("g => { g.scrollTop = 20000; }")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.slicelab-gallery .slicelab-tile')].some(t => t.querySelector('img'))"
+    )
+    assert page.locator(".slicelab-tile").count() < 60
+    assert page.seen.errors == []
+
+
+def test_lasso_adds_to_the_chosen_slice_and_errors_are_told(page, server, run_notebook, shoot) -> None:
+    """A lasso leaves the chosen slice chosen; a double click gives it up; a refusal is shown with its traceback."""
+    from playwright.sync_api import expect
+
+    keep = "desk.create_slice('taken', units=list(units.index[:3]))"
+    name = write_notebook(server, "add.ipynb", SETUP, keep, "explorer.refresh()", SHOW)
+    assert run_notebook(page, server, name) == []
+    page.wait_for_function(DRAWN)
+    title = page.locator(".slicelab-gallery .slicelab-title")
+    notice = page.locator(".slicelab-notice")
+    row = page.locator(".slicelab-slices tbody tr", has_text="taken").first
+    row.click()
+    expect(title).to_contain_text("3 selected")
+    lasso(page, around(5, 5))
+    expect(title).to_contain_text("50 selected")
+    page.locator("button.slicelab-add").click()
+    expect(notice).to_contain_text("saved, version 2: taken (53 units)")
+    page.locator("button.slicelab-undo").click()
+    expect(notice).to_contain_text("undone: add to taken")
+    expect(row).to_contain_text("slice v1")
+
+    page.locator(".slicelab-slices tbody tr", has_text="knife taken").click()
+    expect(title).to_contain_text("50 selected · 18 failures")
+    page.wait_for_function("() => document.querySelector('.js-plotly-plot')._fullLayout.selections.length === 0")
+    assert page.evaluate(SELECTED_POINTS) == 50
+    expect(page.locator(".slicelab-actions input[type=text]").first).to_have_value("knife taken for its neighbour")
+    page.locator(".slicelab-actions input[type=text]").first.fill("taken")
+    page.locator("button.slicelab-new").click()
+    expect(notice).to_contain_text("is there already")
+    expect(notice.locator("pre")).to_be_hidden()
+    expect(title).to_contain_text("50 selected · 18 failures")
+    notice.locator("summary").click()
+    expect(notice.locator("pre")).to_contain_text("create_slice")
+    shoot(page, "6-error-light")
+
+    middle = page.locator(".slicelab-map .nsewdrag").bounding_box()
+    page.mouse.dblclick(middle["x"] + middle["width"] / 2, middle["y"] + middle["height"] / 2)
+    expect(title).to_contain_text("nothing selected")
+    lasso(page, around(0, 5))
+    expect(title).to_contain_text("50 selected")
+    assert page.seen.errors == []
+
+
+def test_point_click_shows_its_picture(page, server, run_notebook) -> None:
+    """A click on a point opens the picture of that very unit."""
+    from playwright.sync_api import expect
+
+    name = write_notebook(server, "click.ipynb", SETUP, SHOW)
+    assert run_notebook(page, server, name) == []
+    page.wait_for_function(DRAWN)
+    page.locator(".slicelab-map").scroll_into_view_if_needed()
+    x, y, row = page.evaluate(
+        """() => { const g = document.querySelector('.slicelab-map .js-plotly-plot'), l = g._fullLayout;
+            const t = g._fullData.length - 1, r = g.querySelector('.nsewdrag').getBoundingClientRect();
+            return [r.left + l.xaxis.d2p(g._fullData[t].x[0]), r.top + l.yaxis.d2p(g._fullData[t].y[0]),
+                    g._fullData[t].customdata[0]]; }"""
+    )
+    page.mouse.move(x, y)
+    page.wait_for_timeout(300)  # plotly knows the point under the mouse after a moment
+    page.mouse.click(x, y)
+    expect(page.locator(".slicelab-detail .slicelab-facts")).to_contain_text(f"{row:04d}.png")
+
+
+def test_map_without_webgl(open_page, server, run_notebook) -> None:
+    """Where the browser has no WebGL, many points are drawn as SVG instead, and can be selected."""
+    from playwright.sync_api import expect
+
+    page = open_page(webgl=False)
+    name = write_notebook(server, "svg.ipynb", SETUP, SHOW, count=4000)
+    assert run_notebook(page, server, name) == []
+    page.wait_for_function(DRAWN)
+    page.wait_for_function(
+        "() => document.querySelector('.slicelab-map .js-plotly-plot')._fullData.every(t => t.type === 'scatter')"
+    )
+    page.wait_for_function("() => document.querySelectorAll('.slicelab-map .scatterlayer .point').length === 4000")
+    lasso(page, around(0, 0, 2.2))
+    expect(page.locator(".slicelab-gallery .slicelab-title")).to_contain_text("1,000 selected")
+
+
+HOSTILE_UNITS = """
+from fakes import FakeDesk, HOSTILE, make_candidates, make_projection, make_units
+from dataclasses import replace
+from IPython.display import HTML, display
+from slicelab.widgets import Explorer
+units = make_units(COUNT, classes=HOSTILE)
+units.index = [f"{text} {i}" for i, text in enumerate(list(HOSTILE) * (COUNT // 20))]
+units["<b>column</b><img src=x onerror=window.__pwned=1>"] = units["label"]
+projection = make_projection(COUNT)
+desk = FakeDesk(units, broken=list(units.index[:40]))
+for text in HOSTILE:
+    desk.create_slice(text, units=list(units.index[:30]))
+    desk.note_slice(text, text)
+candidates = [replace(c, name=t, description=t) for c, t in zip(make_candidates(units, HOSTILE), HOSTILE)]
+explorer = Explorer(units, projection, desk=desk, candidates=candidates, model=HOSTILE[1])
+explorer.on_select(lambda ids: 1 / 0 if len(ids) == 12 else None)
+"""
+
+
+def test_hostile_text_stays_text(page, server, run_notebook, shoot) -> None:
+    """No label, name, note, id or error runs as script, though the page would run one that got through."""
+    from playwright.sync_api import expect
+
+    control = "display(HTML('<img src=x onerror=\"window.__control=1\">'))"
+    still = "display(HTML(explorer.to_html()))"
+    name = write_notebook(server, "hostile.ipynb", HOSTILE_UNITS, SHOW, still, control)
+    assert run_notebook(page, server, name) == []
+    page.wait_for_function(DRAWN)
+    page.wait_for_function("() => window.__control === 1")  # the page does run what gets through
+    table = page.locator(".slicelab-slices tbody")
+    expect(table).to_contain_text("<script>window.__pwned=1</script>")
+    table.locator("tr").first.click()
+    expect(page.locator(".slicelab-gallery .slicelab-title")).to_contain_text("selected")
+    page.locator("button.slicelab-delete").click()
+    expect(page.locator(".slicelab-notice")).to_contain_text("deleted: ")
+    for colour in ("label", "prediction"):
+        page.locator(".slicelab-map select").select_option(colour)
+        page.wait_for_function("() => document.querySelectorAll('.slicelab-map .legendtext').length === 8")
+        page.wait_for_function(DRAWN)
+    middle = page.locator(".slicelab-map .nsewdrag").bounding_box()
+    for step in range(12):
+        page.mouse.move(middle["x"] + 20 + 40 * step, middle["y"] + middle["height"] - 90)
+        page.wait_for_timeout(60)
+    for tile in (0, 1, 2):
+        page.locator(".slicelab-tile").nth(tile).click()
+        expect(page.locator(".slicelab-facts")).to_contain_text("window.__pwned=1")
+        page.keyboard.press("Escape")
+    page.locator(".slicelab-actions input[type=text]").first.fill("<img src=x onerror=window.__pwned=1>")
+    page.locator("button.slicelab-new").click()
+    expect(page.locator(".slicelab-notice")).to_contain_text("<img src=x onerror=window.__pwned=1>")
+    page.wait_for_timeout(1000)
+    shoot(page, "7-hostile-light")
+    assert page.evaluate("() => window.__pwned") is None
+    assert page.seen.hosts == {"127.0.0.1"}

@@ -1,0 +1,224 @@
+"""A stand-in for the caller of the widgets: units, drawn pictures and a desk that keeps slices in memory."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw
+
+from slicelab.core import (
+    Bar,
+    Candidate,
+    Case,
+    ConflictError,
+    DrawnBox,
+    InvalidInputError,
+    NotFoundError,
+    Slice,
+    StateError,
+    Thumbnail,
+)
+
+HOSTILE = (
+    "<script>window.__pwned=1</script>",
+    "<img src=x onerror=window.__pwned=1>",
+    '"><svg onload=window.__pwned=1>',
+    "'><iframe srcdoc='<script>parent.__pwned=1</script>'>",
+    "</style><script>window.__pwned=1</script>",
+    "</textarea><img src=x onerror=window.__pwned=1>",
+    "</title><svg/onload=window.__pwned=1>",
+    "<a href=javascript:window.__pwned=1>click</a>",
+    "<body onload=window.__pwned=1>",
+    "<details open ontoggle=window.__pwned=1>",
+    "<math><mtext><img src=x onerror=window.__pwned=1></mtext></math>",
+    "$\\href{javascript:window.__pwned=1}{x}$",
+    "$$\\unicode{<img src=x onerror=window.__pwned=1>}$$",
+    "&lt;img src=x onerror=window.__pwned=1&gt;",
+    "%{customdata}<b>bold</b>",
+    "{{constructor.constructor('window.__pwned=1')()}}",
+    "${window.__pwned=1}",
+    "`+(window.__pwned=1)+`",
+    "\u202egnp.exe<b onclick=window.__pwned=1>",
+    "<input autofocus onfocus=window.__pwned=1>",
+)
+CLASSES = ("knife", "fork", "spoon", "cup")
+
+
+def make_units(count: int = 200, *, classes: Sequence[str] = CLASSES, seed: int = 0) -> pd.DataFrame:
+    """A units frame of a classifier; one unit in five of the first class fails, one in twenty of the others."""
+    rng = np.random.default_rng(seed)
+    true = np.arange(count) % len(classes)
+    fails = rng.random(count) < np.where(true == 0, 0.4, 0.08)
+    label = np.array(classes, dtype=object)[true]
+    prediction = np.array(classes, dtype=object)[np.where(fails, (true + 1) % len(classes), true)]
+    confidence = rng.uniform(0.4, 1, count)
+    return pd.DataFrame(
+        {
+            "key": [f"{i:04d}.png" for i in range(count)],
+            "label": label,
+            "prediction": prediction,
+            "confidence": confidence,
+            "outcome": np.where(fails, "wrong", "correct"),
+            "failure": fails,
+            "loss": np.where(fails, confidence, 1 - confidence),
+            "brightness": rng.random(count),
+        },
+        index=pd.Index([f"{i:04d}.png" for i in range(count)], name="unit"),
+    )
+
+
+def make_projection(count: int = 200, *, groups: int = 4, seed: int = 0) -> np.ndarray:
+    """Four round clouds on the corners of a square of side 5; unit i belongs to cloud i % 4."""
+    rng = np.random.default_rng(seed)
+    corners = np.array([(0, 0), (5, 0), (0, 5), (5, 5)], dtype=float)
+    return (corners[np.arange(count) % groups] + rng.normal(0, 0.45, (count, 2))).astype(np.float32)
+
+
+def make_candidates(units: pd.DataFrame, labels: Sequence[str] = ("knife", "cup")) -> list[Candidate]:
+    """One candidate per label, of the units that have it."""
+    found = []
+    for label in labels:
+        members = np.flatnonzero((units["label"] == label).to_numpy())
+        failures = int(units["failure"].to_numpy()[members].sum())
+        rate, base = failures / len(members), float(units["failure"].mean())
+        membership = np.zeros(len(units), dtype=np.float32)
+        membership[members] = 1
+        found.append(
+            Candidate(members, membership, len(members), failures, rate, (max(rate - 0.1, 0), min(rate + 0.1, 1)), base,
+                      0.001, 0.004, name=f"{label} taken for its neighbour", description=f"label {label}",
+                      unit_ids=tuple(units.index[members]))
+        )  # fmt: skip
+    return found
+
+
+def draw_jpeg(row: int, size: int) -> bytes:
+    """A picture that tells the rows apart: a disc of one of seven hues on grey."""
+    image = Image.new("RGB", (size, size * 3 // 4), (70, 70, 74))
+    hue = [
+        (200, 70, 60),
+        (70, 160, 90),
+        (70, 110, 200),
+        (210, 170, 60),
+        (150, 90, 180),
+        (60, 170, 180),
+        (220, 120, 160),
+    ]
+    draw = ImageDraw.Draw(image)
+    x, y, r = size * (0.3 + 0.05 * (row % 9)), size * (0.25 + 0.03 * (row % 7)), size * 0.2
+    draw.ellipse((x - r, y - r, x + r, y + r), fill=hue[row % 7])
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+class FakeDesk:
+    """Keeps slices in memory as the real one keeps them in a database: versions, undo, redo, conflicts."""
+
+    def __init__(self, units: pd.DataFrame, *, boxes: bool = True, broken: Sequence[str] = ()) -> None:
+        self.units, self.boxes, self.broken = units, boxes, set(broken)
+        self.kept: dict[str, Slice] = {}
+        self.past: list[tuple[str, dict[str, Slice]]] = []
+        self.future: list[tuple[str, dict[str, Slice]]] = []
+        self.cases: list[Case] = []
+        self.queued: dict[str, set[str]] = {}
+        self.asked: list[tuple[tuple[str, ...], int]] = []
+        self.conflict_next = False
+
+    def thumbnails(self, units: Sequence[str], *, size: int = 128) -> list[Thumbnail]:
+        self.asked.append((tuple(units), size))
+        return [self._thumbnail(unit, size) for unit in units]
+
+    def _thumbnail(self, unit: str, size: int) -> Thumbnail:
+        if unit in self.broken:
+            return Thumbnail(unit, b"", problem="cannot identify image file")
+        row, boxes = int(self.units.index.get_loc(unit)), ()
+        if self.boxes:
+            label, prediction = self.units.loc[unit, ["label", "prediction"]]
+            x, y = 0.1 + 0.05 * (row % 9), 0.07 + 0.04 * (row % 7)
+            boxes = (DrawnBox(x, y, 0.4, 0.53, "label", str(label)),
+                     DrawnBox(x + 0.05, y + 0.05, 0.38, 0.5, "prediction", str(prediction)))  # fmt: skip
+        return Thumbnail(unit, draw_jpeg(row, size), boxes)
+
+    def slices(self) -> list[Slice]:
+        return sorted(self.kept.values(), key=lambda s: s.name)
+
+    def create_slice(self, name: str, *, units: Sequence[str] | None = None, rule: str | None = None) -> Slice:
+        if name in self.kept:
+            raise InvalidInputError(f"A slice named {name!r} is there already. Choose another name.")
+        return self._keep(f"create {name}", Slice(name, tuple(units or ()), rule=rule))
+
+    def rename_slice(self, name: str, new_name: str) -> Slice:
+        old = self._get(name)
+        return self._keep(f"rename {name}", replace(old, name=new_name, version=old.version + 1), gone=[name])
+
+    def note_slice(self, name: str, note: str) -> Slice:
+        old = self._get(name)
+        return self._keep(f"note {name}", replace(old, note=note, version=old.version + 1))
+
+    def add_to_slice(self, name: str, units: Sequence[str]) -> Slice:
+        old = self._get(name)
+        members = tuple(dict.fromkeys([*old.members, *units]))
+        return self._keep(f"add to {name}", replace(old, members=members, version=old.version + 1))
+
+    def remove_from_slice(self, name: str, units: Sequence[str]) -> Slice:
+        old, out = self._get(name), set(units)
+        members = tuple(unit for unit in old.members if unit not in out)
+        return self._keep(f"remove from {name}", replace(old, members=members, version=old.version + 1))
+
+    def merge_slices(self, names: Sequence[str], *, into: str) -> Slice:
+        members = tuple(dict.fromkeys(unit for name in names for unit in self._get(name).members))
+        return self._keep(f"merge into {into}", Slice(into, members), gone=names)
+
+    def delete_slice(self, name: str) -> None:
+        self._get(name)
+        self._remember(f"delete {name}")
+        del self.kept[name]
+
+    def undo(self) -> str:
+        if not self.past:
+            raise StateError("There is nothing to undo.")
+        words, before = self.past.pop()
+        self.future.append((words, self.kept))
+        self.kept = before
+        return words
+
+    def redo(self) -> str:
+        if not self.future:
+            raise StateError("There is nothing to do again.")
+        words, after = self.future.pop()
+        self.past.append((words, self.kept))
+        self.kept = after
+        return words
+
+    def promote(self, slice_: Slice | str, *, bar: Bar, suite: str, name: str | None = None) -> Case:
+        found = self._get(slice_ if isinstance(slice_, str) else slice_.name)
+        self.cases.append(Case(name or found.name, suite, bar, found.members, found.content_hash))
+        return self.cases[-1]
+
+    def enqueue(self, slice_: Slice | str, *, queue: str, reason: str) -> int:
+        found = self._get(slice_ if isinstance(slice_, str) else slice_.name)
+        there = self.queued.setdefault(f"{queue}/{reason}", set())
+        new = set(found.members) - there
+        there |= new
+        return len(new)
+
+    def _get(self, name: str) -> Slice:
+        if self.conflict_next:
+            self.conflict_next = False
+            raise ConflictError(f"Slice {name!r} was changed by someone else. Look at it and try again.")
+        if name not in self.kept:
+            raise NotFoundError(f"There is no slice named {name!r}.")
+        return self.kept[name]
+
+    def _keep(self, words: str, slice_: Slice, gone: Sequence[str] = ()) -> Slice:
+        self._remember(words)
+        self.kept = {name: s for name, s in self.kept.items() if name not in gone} | {slice_.name: slice_}
+        return slice_
+
+    def _remember(self, words: str) -> None:
+        self.past.append((words, dict(self.kept)))
+        self.future = []

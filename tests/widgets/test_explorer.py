@@ -1,0 +1,293 @@
+"""The explorer without a browser: gestures arrive as the messages that the browser sends."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from slicelab.core import Bar, InvalidInputError, NotFoundError
+from slicelab.widgets import Explorer
+
+KNIVES = [0, 4, 8, 12]
+
+
+def shown(gallery) -> list[int]:
+    return np.frombuffer(gallery.rows, dtype="<i4").tolist()
+
+
+def highlighted(explorer) -> list[int]:
+    rows = [t.customdata[list(t.selectedpoints)] for t in explorer.map.figure.data if t.selectedpoints is not None]
+    return sorted(int(row) for part in rows for row in part)
+
+
+def key_of(explorer, name: str) -> str:
+    return next(row["key"] for row in explorer.table.rows if row["name"] == name)
+
+
+def test_starts_with_all_units_failures_first(explorer, units) -> None:
+    """Without a selection the pictures are all units: failures first, the greatest loss first."""
+    first = shown(explorer.gallery)
+    expected = units.assign(row=range(len(units))).sort_values(["failure", "loss"], ascending=False)["row"].tolist()
+    assert first == expected
+    assert explorer.selection == []
+    assert explorer.gallery.title == f"nothing selected · failures of all 200: {100 * units.failure.mean():.1f} %"
+
+
+def test_lasso_selects_everywhere(explorer, lasso, units) -> None:
+    """A lasso on the map gives the ids, the pictures, the line of text and one call of each listener."""
+    heard = []
+    explorer.on_select(heard.append)
+    lasso(explorer.map, [0, 1, 2, 3])
+    assert explorer.selection == list(units.index[:4])
+    assert sorted(shown(explorer.gallery)) == [0, 1, 2, 3]
+    failures = int(units.failure.iloc[:4].sum())
+    assert explorer.gallery.title.startswith(f"4 selected · {failures} failure")
+    assert heard == [list(units.index[:4])]
+
+
+def test_lasso_of_one_outcome_forgets_the_former_one(explorer, lasso, units) -> None:
+    """A second lasso that holds only failures leaves nothing of the first one."""
+    fails = np.flatnonzero(units.failure)[:3].tolist()
+    lasso(explorer.map, list(range(50)))
+    lasso(explorer.map, fails)
+    assert explorer.selection == list(units.index[fails])
+
+
+def test_double_click_gives_the_selection_up(explorer, lasso) -> None:
+    """plotly's deselect shows everything again; its word after a lost outline is no gesture."""
+    lasso(explorer.map, [0, 1])
+    lasso(explorer.map, [], selector=None)
+    assert len(explorer.selection) == 2
+    lasso(explorer.map, [], event="plotly_deselect")
+    assert explorer.selection == []
+    assert len(shown(explorer.gallery)) == 200
+
+
+def test_row_of_the_table_selects_its_members(explorer, send, units) -> None:
+    """A candidate that is clicked is highlighted on the map and shown as pictures, in its own order."""
+    send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "knife taken for its neighbour")]})
+    knives = np.flatnonzero(units.label == "knife")
+    assert highlighted(explorer) == knives.tolist()
+    assert explorer.selection == list(units.index[knives])
+    assert explorer.actions.name.value == "knife taken for its neighbour"
+    send(explorer.table, {"kind": "pick", "keys": []})
+    assert explorer.selection == []
+    assert highlighted(explorer) == []
+    assert explorer.actions.name.value == ""
+
+
+def test_a_typed_name_is_not_overwritten(explorer, send) -> None:
+    """The suggestion of a candidate's name gives way to what a person typed."""
+    explorer.actions.name.value = "mine"
+    send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "knife taken for its neighbour")]})
+    assert explorer.actions.name.value == "mine"
+
+
+def test_select_by_code(explorer, units) -> None:
+    """`select` does what a gesture does, and refuses ids that aren't there."""
+    heard = []
+    explorer.on_select(heard.append)
+    ids = [units.index[7], units.index[3], units.index[7]]
+    explorer.select(ids)
+    assert explorer.selection == [units.index[7], units.index[3]]
+    assert highlighted(explorer) == [3, 7]
+    assert heard == [explorer.selection]
+    with pytest.raises(NotFoundError, match=r"1 of 2 ids.*'nobody'"):
+        explorer.select([units.index[0], "nobody"])
+    assert len(explorer.selection) == 2
+    explorer.select([])
+    assert explorer.selection == []
+
+
+def test_click_on_a_point_opens_its_picture(explorer, lasso) -> None:
+    """A point outside the selection becomes the selection; its picture is opened."""
+    lasso(explorer.map, [5], event="plotly_click", selector=None)
+    assert explorer.gallery.picked == 5
+    assert explorer.selection == []
+    lasso(explorer.map, [0, 1])
+    lasso(explorer.map, [9], event="plotly_click", selector=None)
+    assert explorer.gallery.picked == 9
+    assert explorer.selection == ["0009.png"]
+
+
+def test_new_slice_is_saved_and_chosen(explorer, lasso, desk, units) -> None:
+    """New slice asks the desk once, says the version, and chooses the new row."""
+    button = explorer.actions.buttons["new"]
+    assert button.disabled
+    lasso(explorer.map, KNIVES)
+    assert "name" in button.tooltip
+    explorer.actions.name.value = " edge-on "
+    assert not button.disabled
+    button.click()
+    assert desk.kept["edge-on"].members == tuple(units.index[KNIVES])
+    assert explorer.notice.kind == "saved"
+    assert explorer.notice.text == "saved, version 1: edge-on (4 units)"
+    assert explorer.table.picked == [key_of(explorer, "edge-on")]
+    assert explorer.actions.name.value == ""
+
+
+def test_lasso_then_add_and_remove(explorer, lasso, send, desk, units) -> None:
+    """The chosen slice stays chosen while other units are lassoed, so that they can be added or removed."""
+    desk.create_slice("s", units=list(units.index[:2]))
+    explorer.refresh()
+    send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "s")]})
+    lasso(explorer.map, [1, 2, 3])
+    explorer.actions.buttons["add"].click()
+    assert desk.kept["s"].members == tuple(units.index[:4])
+    assert explorer.notice.text == "saved, version 2: s (4 units)"
+    explorer.actions.buttons["remove"].click()
+    assert desk.kept["s"].members == (units.index[0],)
+    assert [row["size"] for row in explorer.table.rows if row["name"] == "s"] == [1]
+
+
+def test_rename_merge_delete_undo_redo(explorer, send, desk, units) -> None:
+    """Each button does its one thing, and the table follows."""
+    desk.create_slice("a", units=list(units.index[:2]))
+    desk.create_slice("b", units=list(units.index[2:4]))
+    explorer.refresh()
+    act = explorer.actions
+    send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "a")]})
+    act.name.value = "c"
+    act.buttons["rename"].click()
+    assert sorted(desk.kept) == ["b", "c"]
+    send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "c"), key_of(explorer, "b")]})
+    assert act.buttons["delete"].disabled
+    act.name.value = "both"
+    act.buttons["merge"].click()
+    assert {name: len(s) for name, s in desk.kept.items()} == {"both": 4}
+    act.buttons["delete"].click()
+    assert desk.kept == {}
+    assert explorer.notice.text == "deleted: both (Undo brings it back)"
+    assert explorer.table.picked == []
+    act.buttons["undo"].click()
+    assert explorer.notice.text == "undone: delete both"
+    assert next(row["name"] for row in explorer.table.rows) == "both"
+    act.buttons["redo"].click()
+    assert desk.kept == {}
+
+
+def test_promote_and_queue(explorer, send, desk, units) -> None:
+    """The fields of test case and queue arrive at the desk as they are shown."""
+    desk.create_slice("s", units=list(units.index[:3]))
+    explorer.refresh()
+    act = explorer.actions
+    assert act.buttons["promote"].disabled
+    send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "s")]})
+    act.metric.value, act.sense.value, act.bar.value, act.suite.value = "error_rate", "≤", 0.1, "nightly"
+    act.buttons["promote"].click()
+    assert (desk.cases[0].bar, desk.cases[0].suite) == (Bar("error_rate", at_most=0.1), "nightly")
+    assert explorer.notice.text.startswith("saved, version 1: case s (error_rate <= 0.1)")
+    act.reason.value, act.queue.value = "investigate", "round-7"
+    act.buttons["enqueue"].click()
+    assert desk.queued == {"round-7/investigate": set(units.index[:3])}
+    assert explorer.notice.text == "saved: 3 units of s are new in queue round-7"
+
+
+def test_a_refusal_is_shown_and_nothing_else_changes(explorer, lasso, desk, units) -> None:
+    """What the desk refuses is told with its traceback; selection and name stay for another try."""
+    desk.create_slice("taken", units=[units.index[0]])
+    lasso(explorer.map, [1, 2])
+    explorer.actions.name.value = "taken"
+    explorer.actions.buttons["new"].click()
+    assert explorer.notice.kind == "error"
+    assert explorer.notice.text.startswith("InvalidInputError: A slice named 'taken' is there already")
+    assert "create_slice" in explorer.notice.details
+    assert explorer.selection == list(units.index[1:3])
+    assert explorer.actions.name.value == "taken"
+
+
+def test_a_conflict_shows_the_other_persons_change(explorer, lasso, send, desk, units) -> None:
+    """After a conflict the table holds what is stored now."""
+    desk.create_slice("s", units=[units.index[0]])
+    explorer.refresh()
+    send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "s")]})
+    lasso(explorer.map, [1])
+    desk.add_to_slice("s", [units.index[5]])
+    desk.conflict_next = True
+    explorer.actions.buttons["add"].click()
+    assert explorer.notice.text.startswith("ConflictError: ")
+    assert [row["version"] for row in explorer.table.rows if row["name"] == "s"] == [2]
+
+
+def test_errors_of_listeners_are_shown(explorer, lasso) -> None:
+    """A listener that fails is told in the pane, and the other listeners still hear."""
+    heard = []
+    explorer.on_select(lambda ids: 1 / 0)
+    explorer.on_select(heard.append)
+    lasso(explorer.map, [1])
+    assert explorer.notice.text == "ZeroDivisionError: division by zero"
+    assert heard == [["0001.png"]]
+
+
+def test_unknown_messages_and_keywords_are_refused(explorer, send, units, projection, desk) -> None:
+    """A message of an unknown kind is told in the pane; an unknown keyword is refused with a hint."""
+    for content in ({"kind": "eval"}, {}, "text", None):
+        explorer.notice.say("")
+        send(explorer.gallery, content)
+        assert "unknown message" in explorer.notice.text
+    with pytest.raises(InvalidInputError, match=r"Explorer has no keyword 'hight'\. Did you mean 'height'"):
+        Explorer(units, projection, desk=desk, hight=3)
+    with pytest.raises(InvalidInputError, match="lack the columns 'loss'"):
+        Explorer(units.drop(columns="loss"), projection, desk=desk)
+    with pytest.raises(InvalidInputError, match=r"shape \(200, 2\)"):
+        Explorer(units, projection[:-1], desk=desk)
+
+
+def test_members_of_other_models_are_left_out(explorer, desk, send, units) -> None:
+    """A slice may hold units that this frame doesn't have: they are counted in words, not selected."""
+    desk.create_slice("s", units=[units.index[0], "x#pred:v4:1"])
+    explorer.refresh()
+    send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "s")]})
+    assert explorer.selection == [units.index[0]]
+    row = next(row for row in explorer.table.rows if row["name"] == "s")
+    assert row["size"] == 1
+    assert "1 members are not among these units" in row["description"]
+
+
+def test_still_page_and_bundle(explorer, lasso, desk) -> None:
+    """A saved notebook holds a page without script; `to_html` adds pictures of the selection."""
+    lasso(explorer.map, [0, 1, 2])
+    page = explorer.to_html()
+    assert page.count("data:image/jpeg;base64,") == 3
+    assert page.count("data:image/png;base64,") == 1
+    assert "<script" not in page
+    assert "3 selected" in page
+    bundle = explorer._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert bundle["text/plain"] == "Explorer(model v3, 200 units, 0 slices, 2 candidates)"
+    assert "knife taken for its neighbour" in bundle["text/html"]
+    assert "data:image/jpeg" not in bundle["text/html"]
+
+
+def test_hostile_text_only_escaped(fakes) -> None:
+    """No label, name, note, id or model's name gets into HTML or plotly as markup."""
+    units = fakes.make_units(200, classes=fakes.HOSTILE)
+    units.index = [f"{text} {i}" for i, text in enumerate(list(fakes.HOSTILE) * 10)]
+    desk = fakes.FakeDesk(units, broken=list(units.index[:5]))
+    for text in fakes.HOSTILE:
+        desk.create_slice(text, units=list(units.index[:3]))
+        desk.note_slice(text, text)
+    explorer = Explorer(units, fakes.make_projection(), desk=desk, model=fakes.HOSTILE[0])
+    explorer.map.colour.value = "label"
+    page = explorer.to_html() + explorer._repr_mimebundle_()["text/html"]
+    plot = str(explorer.map.figure.to_json())
+    for text in fakes.HOSTILE:
+        if "<" in text:
+            assert text not in page
+            assert text not in plot
+    assert "&lt;script&gt;window.__pwned=1&lt;/script&gt;" in page
+    assert "\\u003cscript" not in plot
+    assert "<script" not in plot
+    assert "$\\\\href" not in plot
+    assert "\u202e" not in page + plot + str(explorer.table.rows)
+
+
+def test_another_colour_keeps_the_selection(explorer, lasso, units) -> None:
+    """The map can be coloured again and again; it stays selected, and lassos still arrive."""
+    explorer.select(list(units.index[:5]))
+    for colour in ("label", "confidence", "brightness", "outcome"):
+        explorer.map.colour.value = colour
+        assert highlighted(explorer) == [0, 1, 2, 3, 4]
+        assert explorer.notice.kind == "plain"
+        lasso(explorer.map, [0, 1, 2, 3, 4])
+        assert len(explorer.selection) == 5
