@@ -22,6 +22,7 @@ from slicelab.core import (
     WrongDatabaseError,
 )
 from slicelab.store import _watch
+from slicelab.store._abandoned import client_name, end_abandoned
 from slicelab.store._fiftyone import prepare_fiftyone, repoint_fiftyone, user_uri
 from slicelab.store._home import home, read_json, write_json
 from slicelab.store._records import Records
@@ -136,6 +137,7 @@ class Connection:
                     self._open(uri)
                 self._check_replica_set()
                 self._check_identity()
+                self.end_abandoned()
             except PyMongoError as error:
                 self._drop_if_new()
                 raise self._unavailable(error) from error
@@ -179,6 +181,11 @@ class Connection:
         except PyMongoError as error:
             raise StoreError(f"The database refused: {error}.") from error
 
+    def end_abandoned(self) -> None:
+        """End the transactions that killed processes have left open in SliceLab's own mongod."""
+        if self.is_own:
+            end_abandoned(self.client)
+
     def prepare_fiftyone(self) -> None:
         """Make FiftyOne use this database (see `prepare_fiftyone`)."""
         prepare_fiftyone(self)
@@ -218,7 +225,7 @@ class Connection:
                 self.client.close()
         self.client = MongoClient(
             uri,
-            appname="slicelab",
+            appname=client_name(),
             serverSelectionTimeoutMS=_ANSWER_SECONDS * 1000,
             connectTimeoutMS=_ANSWER_SECONDS * 1000,
             socketTimeoutMS=20_000,

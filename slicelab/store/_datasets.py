@@ -75,6 +75,8 @@ class DatasetInfo:
         Field of the predictions by model name, in the order of loading.
     media_roots
         Folders below which its images lie; nothing else is ever read for it.
+    categories
+        Class names by COCO category id (as text); empty where the labels weren't COCO.
     pending
         An addition that isn't finished (None: none).
     """
@@ -87,10 +89,16 @@ class DatasetInfo:
     media_roots: tuple[str, ...] = ()
     metadata_columns: tuple[str, ...] = ()
     label_fields: tuple[str, ...] = (TRUTH,)
+    categories: dict[str, str] = field(default_factory=dict)
     pending: dict[str, Any] | None = None
     rev: int = 1
     created_at: str = field(default_factory=now)
     schema_version: int = 1
+
+    @property
+    def coco_categories(self) -> dict[int, str]:
+        """Class names by COCO category id."""
+        return {int(k): v for k, v in self.categories.items()}
 
     def prediction_field(self, model: str) -> str:
         """Return the field of a model's predictions, or raise `NotFoundError`."""
@@ -150,6 +158,7 @@ class Datasets:
         predictions: Sequence[Predictions] = (),
         *,
         media_roots: Sequence[str] = (),
+        categories: Mapping[int, str] | None = None,
         overwrite: bool = False,
         progress: bool = True,
     ) -> DatasetInfo:
@@ -163,6 +172,8 @@ class Datasets:
             Checked already; rows are written as they are.
         media_roots
             Folders below which the images lie.
+        categories
+            Class names by COCO category id.
         overwrite
             Replace a dataset of that name; the old one stays until the new one is complete.
 
@@ -185,6 +196,7 @@ class Datasets:
             models=_model_entries({}, predictions),
             media_roots=tuple(media_roots),
             metadata_columns=tuple(table.metadata_columns),
+            categories={str(k): v for k, v in (categories or {}).items()},
         )
         building = f"{name} (loading {new_id()[:8]})"
         build = self._records.insert("builds", {"_id": building, "process": _me(), "complete": None})

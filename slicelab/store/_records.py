@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import time
@@ -33,7 +34,10 @@ Record = dict[str, Any]
 
 LIST_ITEMS = 50_000
 LIST_BYTES = 8 * 2**20
-_TRANSACTION_TRIES = 50
+_TRANSACTION_SECONDS = 30
+_SAY_SECONDS = 4.0
+_PATIENCE = 0.05
+_log = logging.getLogger("slicelab")
 _TRY_AGAIN = ("TransientTransactionError", "UnknownTransactionCommitResult")
 _DUPLICATE = 11000
 _MAX_INT = 2**63
@@ -249,15 +253,22 @@ class Records:
         """
         marker = new_id()
         result: list[T] = []
-        for tried in range(_TRANSACTION_TRIES):
+        began, pause, said = time.monotonic(), 0.0, False
+        while (waited := time.monotonic() - began) < _TRANSACTION_SECONDS:
             if self._connection.run(lambda: self._attempt(write, marker, result)):
                 with suppress(StoreError):  # one left behind does no harm
                     self._connection.run(lambda: self._collection("transactions").delete_one({"_id": marker}))
                 return result[-1]
-            time.sleep(0.005 * tried)
+            if waited > _SAY_SECONDS and not said:
+                _log.warning("Waiting for another process that writes the same records ...")
+                said = True
+            if _PATIENCE <= pause < _PATIENCE + 0.005:  # once, before waiting longer
+                self._connection.run(self._connection.end_abandoned)
+            pause = min(pause + 0.005, 0.2)
+            time.sleep(pause)
         raise StoreError(
-            f"The transaction was begun {_TRANSACTION_TRIES} times, and each time another process wrote the same "
-            "records. Nothing was written. Try again when the other process is done."
+            f"Another process kept the same records locked for {_TRANSACTION_SECONDS} s. Nothing was written. "
+            "Try again when it is done."
         )
 
     def ensure_index(
