@@ -47,7 +47,7 @@ def run_demo(out: Path, *, samples: Path | None = None, say: Say = print) -> Non
 
 
 def _digits(folder: Path, out: Path, say: Say) -> list[Path]:
-    """Classification."""
+    """Walk the loop on classification."""
     say("\n== digits: 1,797 images, two models ==")
     lab = load(
         "digits",
@@ -64,7 +64,7 @@ def _digits(folder: Path, out: Path, say: Say) -> list[Path]:
 
 
 def _baggage(folder: Path, out: Path, say: Say) -> list[Path]:
-    """Detection."""
+    """Walk the loop on detection."""
     say("\n== baggage: drawn X-ray scans, two detectors ==")
     lab = load(
         "baggage",
@@ -125,7 +125,7 @@ def _verdicts(report: SuiteReport) -> pd.DataFrame:
 
 def _queue(lab: Lab, out: Path, say: Say, slices: list[str], model: str) -> list[Path]:
     """Queue the found slices and write them for the annotation team; a queue that is out is written once."""
-    written = []
+    written: list[Path] = []
     for format_ in ("label-studio", "cvat"):
         queue: LabQueue = lab.queue(f"demo {format_}")
         for name in slices:

@@ -57,8 +57,15 @@ def _read(suite: Suite, option: str) -> Predictions:
     name, sign, path = option.partition("=")
     if not sign:
         name, path = Path(option).stem, option
+    ids = suite.samples.get("coco_image_id")
     read, findings, _ = read_predictions_for_suite(
-        path, model=name, task=suite.task, classes=suite.classes, samples=suite.samples
+        path,
+        model=name,
+        task=suite.task,
+        classes=suite.classes,
+        samples=suite.samples,
+        image_ids=None if ids is None else dict(zip(ids.tolist(), ids.index, strict=True)),
+        categories=suite.categories or None,
     )
     # Rows on other samples are no fault: a suite holds a part of the data.
     refused = [f for f in findings if f.refused and f.kind not in ("unknown-sample", "unknown-image")]

@@ -292,8 +292,11 @@ def _describe(
     failing = rows[hit[rows]]
     if predicted is None or not len(failing):
         return of
-    taken = pd.Series(predicted[failing]).fillna("nothing").value_counts()
-    return f"{of} taken for {taken.index[0]} ({taken.iloc[0]} of {len(failing)} failures)"
+    taken = pd.Series(predicted[failing]).fillna("").astype(str).value_counts()
+    became = f"taken for {taken.index[0]}" if taken.index[0] else "missed"
+    if taken.index[0] == of:
+        became = "badly located"
+    return f"{of} {became} ({taken.iloc[0]} of {len(failing)} failures)"
 
 
 def _with_names(candidates: list[Candidate]) -> list[Candidate]:

@@ -64,7 +64,8 @@ def load(
     overwrite
         Replace the dataset of that name.
     clip_boxes
-        Cut boxes that stick out of their image, instead of refusing them.
+        Cut labelled boxes that stick out of their image by more than 1 px, instead of refusing them. Predicted boxes
+        that stick out are kept as they are.
     progress
         Show progress bars.
 
@@ -104,7 +105,8 @@ def load(
         )
         models, roots = [], _roots(table)
     clock.lap("read samples")
-    read, more, counts = _read_models(predictions or {}, table, labels, progress=progress, clip_boxes=clip_boxes)
+    categories = _categories(table, labels) or (store.info(name).coco_categories if present else {})
+    read, more, counts = _read_models(predictions or {}, table, categories, progress=progress)
     models, findings, rows = [*models, *read], [*findings, *more], {**rows, **counts}
     clock.lap("read predictions")
     report = LoadReport(rows, _loaded(rows, findings), tuple(findings), {}, clock.laps)
@@ -117,7 +119,9 @@ def load(
             store.add(name, new, models, progress=progress)
         report = replace(report, unchanged=unchanged)
     else:
-        store.create(name, table, models, media_roots=roots, overwrite=overwrite, progress=progress)
+        store.create(
+            name, table, models, media_roots=roots, categories=categories, overwrite=overwrite, progress=progress
+        )
     clock.lap("write")
     lab = Lab(connection, name)
     lab.load_report = replace(report, seconds=clock.laps)
@@ -166,22 +170,28 @@ def _roots(table: SampleTable) -> list[str]:
 
 
 def _read_models(
-    predictions: Mapping[str, Source], table: SampleTable, labels: Source | None, *, progress: bool, clip_boxes: bool
+    predictions: Mapping[str, Source], table: SampleTable, categories: Mapping[int, str], *, progress: bool
 ) -> tuple[list[Predictions], list[Finding], dict[str, int]]:
-    from slicelab.sources import read_categories, read_predictions
+    from slicelab.sources import read_predictions
 
     models, findings, rows = [], [], {}
-    categories: dict[int, str] | None = None
-    if table.task == "detection" and isinstance(labels, (str, Path)) and str(labels).endswith(".json"):
-        categories = read_categories(labels)
     for model, source in predictions.items():
         read, found, n = read_predictions(
-            source, model=model, table=table, categories=categories, clip_boxes=clip_boxes, progress=progress
+            source, model=model, table=table, categories=dict(categories) or None, progress=progress
         )
         models.append(read)
         findings.extend(found)
         rows[f"predictions:{model}"] = n
     return models, findings, rows
+
+
+def _categories(table: SampleTable, labels: Source | None) -> dict[int, str]:
+    """Return class names by COCO category id; empty where the labels aren't COCO."""
+    from slicelab.sources import detect_format, read_categories
+
+    if table.task != "detection" or not isinstance(labels, (str, Path)) or detect_format(labels) != "coco":
+        return {}
+    return read_categories(labels)
 
 
 def _loaded(rows: dict[str, int], findings: Sequence[Finding]) -> dict[str, int]:

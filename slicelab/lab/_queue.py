@@ -240,10 +240,8 @@ class LabQueue:
             raise InvalidInputError(f"The return {returned.file!r} has no answer that counts: {returned}.")
         table = self._units.table()
         samples, boxes = curation.merge_labels(table.samples, table.boxes, outcome)
-        info = self._datasets.info(self.dataset)
         provenance = {"batch": batch.batch_id, "file_sha256": returned.sha256, "by": returned.received_by}
         if not self._was_written(into, provenance):
-            keys = list(outcome.tasks)
             self._datasets.write_label_version(
                 self.dataset,
                 into,

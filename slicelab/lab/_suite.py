@@ -102,7 +102,7 @@ class LabSuite:
             raise NotFoundError(
                 f"Suite {self.name!r} has no cases. Add one with lab.promote(slice, bar=..., suite=...)."
             )
-        return gate.make_suite(self.name, cases, self._units.table())
+        return gate.make_suite(self.name, cases, self._units.table(), categories=self._units.info().coco_categories)
 
     def run(self, model: str, *, against: str | None = None) -> SuiteReport:
         """Judge a model by every case.
@@ -136,6 +136,7 @@ class LabSuite:
 
     def save(self, path: str | Path) -> Path:
         """Write the suite as a file that goes to git and that `slicelab gate` reads; return its path."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         return gate.save_suite(self.value(), path)
 
     def write_html(self, report: SuiteReport, path: str | Path, *, models: Sequence[str]) -> Path:
@@ -152,6 +153,7 @@ class LabSuite:
         frame = self._units.frame(report.model)
         words = frame[["label", "prediction"]].astype(object).where(frame[["label", "prediction"]].notna(), "nothing")
         captions = {u: " → ".join(map(str, words.loc[u])) for u in pictures if u in words.index}
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         return gate.write_text(path, report_html(report, pictures=pictures, captions=captions))
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from slicelab import curation
 from slicelab.core import Predictions, SampleTable, unit_key
-from slicelab.store import Datasets
+from slicelab.store import DatasetInfo, Datasets
 
 if TYPE_CHECKING:
     from slicelab.embeddings import ImageItem
@@ -44,6 +44,10 @@ class Units:
         if self._table is None:
             self._table = self._datasets.read_table(self._name)
         return self._table
+
+    def info(self) -> DatasetInfo:
+        """Return what is known of the dataset."""
+        return self._datasets.info(self._name)
 
     def predictions(self, model: str) -> Predictions:
         """Return a model's predictions."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
@@ -12,8 +13,11 @@ ROUNDING = 0.01
 TOLERANCE = 1.0
 
 
-def check_boxes(rows: Rows, boxes: Floats, frames: Floats, *, clip: bool) -> Floats:
-    """Refuse boxes that can't be right and cut the others at their frame.
+Beyond = Literal["refuse", "clip", "keep"]
+
+
+def check_boxes(rows: Rows, boxes: Floats, frames: Floats, *, beyond: Beyond) -> Floats:
+    """Refuse boxes that can't be right; say what happens to those that reach beyond their frame.
 
     Parameters
     ----------
@@ -23,12 +27,13 @@ def check_boxes(rows: Rows, boxes: Floats, frames: Floats, *, clip: bool) -> Flo
         float64 (n, 4): x, y, width, height in pixels.
     frames
         float64 (n, 2): width and height of each box's image in pixels; NaN where unknown.
-    clip
-        True: boxes that stick out are cut at the frame. False: refused when they stick out by more than 1 px.
+    beyond
+        Boxes that stick out by more than 1 px (less is cut): "refuse" them, "clip" them at the frame, or "keep" them
+        as they are, as COCO's evaluation does with predicted boxes (then less than 1 px is kept too).
 
     Returns
     -------
-    float64 (n, 4): the boxes, cut at their frames. Up to a hundredth of a pixel silently, beyond it with a notice.
+    float64 (n, 4): the boxes. Up to a hundredth of a pixel is cut silently, more with a notice.
     """
     x, y, width, height = boxes.T
     words = _words(boxes, frames)
@@ -42,8 +47,11 @@ def check_boxes(rows: Rows, boxes: Floats, frames: Floats, *, clip: bool) -> Flo
         outside = (right <= 0) | (bottom <= 0) | (x >= frames[:, 0]) | (y >= frames[:, 1])
         overhang = np.fmax(np.fmax(-x, -y), np.fmax(right - frames[:, 0], bottom - frames[:, 1]))
     rows.refuse(outside, "box-out-of-frame", lambda i: f"the box lies outside its image: {words(i)}")
+    if beyond == "keep":
+        rows.notice_once(overhang > TOLERANCE, "box-beyond-frame", "have a box that sticks out; it is kept as it is")
+        return boxes
     far = overhang > TOLERANCE
-    if clip:
+    if beyond == "clip":
         rows.notice(far, "clipped-box", lambda i: f"cut at the frame, it stuck out by {overhang[i]:.6g} px: {words(i)}")
     else:
         rows.refuse(

@@ -44,7 +44,6 @@ def read_predictions(
     task: Task | None = None,
     classes: Sequence[str] | None = None,
     categories: dict[int, str] | None = None,
-    clip_boxes: bool = False,
     progress: bool = True,
 ) -> tuple[Predictions, list[Finding], int]:
     """Read what one model says and check every row against the samples.
@@ -65,8 +64,6 @@ def read_predictions(
     categories
         COCO results: class names by category id, see `read_categories`. None: ids are places in `classes`, if it is
         clear from where they count.
-    clip_boxes
-        Cut boxes that stick out by more than 1 px at the frame, with a notice. False: refuse them.
     progress
         Kept for symmetry; nothing here takes long.
 
@@ -84,13 +81,11 @@ def read_predictions(
     """
     names = _names(classes)
     if table is None:
-        return _read(source, model, None, task=task, classes=names, categories=categories, clip=clip_boxes)
+        return _read(source, model, None, task=task, classes=names, categories=categories)
     if task is not None and task != table.task:
         raise InvalidInputError(f"The samples are for {table.task}, but task={task!r}.")
     target = Target.of_table(table, classes=names)
-    return _read(
-        source, model, target, task=target.task, classes=target.classes, categories=categories, clip=clip_boxes
-    )
+    return _read(source, model, target, task=target.task, classes=target.classes, categories=categories)
 
 
 def read_predictions_for_suite(
@@ -102,13 +97,12 @@ def read_predictions_for_suite(
     samples: pd.DataFrame,
     image_ids: Mapping[int | str, str] | None,
     categories: dict[int, str] | None = None,
-    clip_boxes: bool = False,
 ) -> tuple[Predictions, list[Finding], int]:
     """Read predictions where there are no images: `read_predictions` for the gate.
 
     Parameters
     ----------
-    source, model, categories, clip_boxes
+    source, model, categories
         As in `read_predictions`.
     task, classes
         The suite's.
@@ -119,7 +113,7 @@ def read_predictions_for_suite(
     """
     names = _names(classes) or ()
     target = Target(task, names, samples.index, frame_sizes(samples), None, dict(image_ids or {}))
-    return _read(source, model, target, task=task, classes=names, categories=categories, clip=clip_boxes)
+    return _read(source, model, target, task=task, classes=names, categories=categories)
 
 
 def _names(classes: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -136,7 +130,6 @@ def _read(
     task: Task | None,
     classes: tuple[str, ...] | None,
     categories: dict[int, str] | None,
-    clip: bool,
 ) -> tuple[Predictions, list[Finding], int]:
     check_name(model, "model")
     if task is not None:
@@ -159,7 +152,7 @@ def _read(
             if target is None
             else np.append(target.sizes, [[np.nan] * 2], axis=0)[positions]
         )
-        result = _detection(rows, found, keys, texts, classes, frames=frames, clip=clip)
+        result = _detection(rows, found, keys, texts, classes, frames=frames)
     frame, names, probabilities = result
     if target is not None:
         _note_unpredicted(rows, target, positions)
@@ -280,13 +273,12 @@ def _detection(
     classes: tuple[str, ...] | None,
     *,
     frames: Floats,
-    clip: bool,
 ) -> Result:
     rows.refuse(~not_none(texts), "unknown-label", _no_class(found, classes))
     _check_known(rows, texts, classes)
     boxes = found.boxes if found.boxes is not None else np.zeros((0, 4))
     boxes = boxes * frames[:, [0, 1, 0, 1]] if found.normalised else boxes
-    boxes = check_boxes(rows, boxes, frames, clip=clip)
+    boxes = check_boxes(rows, boxes, frames, beyond="keep")
     # Counted before refusals, so that an id says which box of its image in the file it is.
     ids = (
         pd.Series(keys, dtype=object).groupby(keys, dropna=False).cumcount() if len(keys) else pd.Series([], dtype=int)

@@ -254,7 +254,7 @@ def _detection(
     sizes = [(np.nan, np.nan) if n is None else (n.width, n.height) for n in [*reading.infos, None]]
     frames = np.array(sizes, dtype=np.float64)[boxes.images]
     pixels = boxes.boxes * frames[:, [0, 1, 0, 1]] if boxes.normalised else boxes.boxes
-    pixels = check_boxes(rows, pixels, frames, clip=clip)
+    pixels = check_boxes(rows, pixels, frames, beyond="clip" if clip else "refuse")
     kept = rows.kept
     keys = np.append(reading.keys, objects([None]))[boxes.images]
     frame = pd.DataFrame(
