@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -124,14 +125,19 @@ def _verdicts(report: SuiteReport) -> pd.DataFrame:
 
 
 def _queue(lab: Lab, out: Path, say: Say, slices: list[str], model: str) -> list[Path]:
-    """Queue the found slices and write them for the annotation team; a queue that is out is written once."""
+    """Queue the found slices and write them for the annotation team; a batch that is out is written again."""
     written: list[Path] = []
     for format_ in ("label-studio", "cvat"):
         queue: LabQueue = lab.queue(f"demo {format_}")
-        for name in slices:
-            queue.add(name, reason="relabel", instruction="Is the label right?", limit=20)
-        if queue.items(state="queued"):
-            exported = queue.export(format_, out / lab.name, model=model)
-            say(f"\n{exported}")
-            written.extend(exported.paths)
+        folder = out / lab.name / format_
+        if folder.exists():
+            shutil.rmtree(folder)
+        if not queue.batches():
+            for name in slices:
+                queue.add(name, reason="relabel", instruction="Is the label right?", limit=20)
+            exported = queue.export(format_, folder, model=model)
+        else:
+            exported = queue.write(queue.batches()[-1], format_, folder)
+        say(f"\n{exported}")
+        written.extend(p for p in exported.files if p.suffix in (".json", ".xml", ".zip"))
     return written

@@ -23,8 +23,15 @@ class Exported:
     format: str
     paths: tuple[Path, ...]
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are not copied pictures."""
+        return tuple(p for p in self.paths if p.parent.name != "images")
+
     def __str__(self) -> str:
-        return f"{len(self.batch.tasks)} tasks as {self.format}: {', '.join(str(p) for p in self.paths)}"
+        pictures = len(self.paths) - len(self.files)
+        more = f" and {pictures} pictures" if pictures else ""
+        return f"{len(self.batch.tasks)} tasks as {self.format}: {', '.join(str(p) for p in self.files)}{more}"
 
 
 @dataclass(frozen=True)
@@ -182,6 +189,12 @@ class LabQueue:
         moves = [(item, curation.move_item(item, "exported", batch_id=batch.batch_id)) for item in queued]
         self._queues.move(moves, with_batch=batch)
         return Exported(batch, format, tuple(paths))
+
+    def write(
+        self, batch: Batch, format: str, folder: str | Path, *, images: Literal["copy", "none"] = "copy"
+    ) -> Exported:
+        """Write the files of a batch that is out already once more; parameters as in `export`."""
+        return Exported(batch, format, tuple(annotation.write_batch(batch, folder, format=format, images=images)))
 
     def batches(self) -> list[Batch]:
         """Return the batches that went out, oldest first."""

@@ -22,7 +22,7 @@ def end_abandoned(client: MongoClient[dict[str, Any]]) -> int:
 
     Only for a database all of whose clients run on this machine.
     """
-    idle = [
+    idle: list[dict[str, Any]] = [
         {"$currentOp": {"allUsers": True, "idleSessions": True}},
         {"$match": {"transaction": {"$exists": True}, "appName": {"$regex": "^slicelab "}}},
     ]
