@@ -32,3 +32,16 @@ def _clean_home():
 def samples() -> Path:
     """The folder `data_samples` of the repository."""
     return SAMPLES
+
+
+@pytest.fixture(scope="session")
+def run_cli():
+    """Run the command line in a process of its own."""
+    import subprocess
+    import sys
+
+    def run(*arguments, **environment):
+        command = [sys.executable, "-m", "slicelab", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
+
+    return run

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import InvalidInputError, Predictions, SampleTable, Suite, SuiteError
+from slicelab.core import InvalidInputError, Predictions, SampleTable, Suite, SuiteError, listed
 from slicelab.evaluation import MetricValue, classification_units, detection_units, metric_value
 from slicelab.gate._freeze_case import member_keys
 
@@ -116,6 +116,9 @@ class ModelOnSuite:
                 f"The suite {suite.name!r} is for {suite.task}, the predictions of {predictions.model!r} "
                 f"are for {predictions.task}."
             )
+        if suite.task == "classification" and not predictions.frame.index.is_unique:
+            twice = predictions.frame.index[predictions.frame.index.duplicated()].unique()
+            raise InvalidInputError(f"{predictions.model!r} predicts {len(twice)} images twice: {listed(twice)}.")
         self.suite = suite
         self._keys = set(suite.samples.index)
         self._table = SampleTable(suite.task, suite.samples, suite.boxes, suite.classes)

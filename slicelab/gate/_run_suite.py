@@ -61,7 +61,7 @@ def run_suite(
     SuiteError
         Predictions and suite are for different tasks.
     InvalidInputError
-        `labels` are for another task, or a predicted box has no confidence.
+        `labels` are for another task, an image is predicted twice, or a predicted box has no confidence.
     """
     start = time.perf_counter()
     if labels is not None and labels.task != suite.task:

@@ -191,7 +191,12 @@ class LabQueue:
         return Exported(batch, format, tuple(paths))
 
     def write(
-        self, batch: Batch, format: str, folder: str | Path, *, images: Literal["copy", "none"] = "copy"
+        self,
+        batch: Batch,
+        format: str,  # noqa: A002
+        folder: str | Path,
+        *,
+        images: Literal["copy", "none"] = "copy",
     ) -> Exported:
         """Write the files of a batch that is out already once more; parameters as in `export`."""
         return Exported(batch, format, tuple(annotation.write_batch(batch, folder, format=format, images=images)))

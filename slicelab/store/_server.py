@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from slicelab.core import DatabaseUnavailableError, StoreError
 from slicelab.store import _watch
 from slicelab.store._home import private_folder, read_json, secret, write_json
 from slicelab.store._mongod import find_mongod
+from slicelab.store._notice import waiting_notice
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -79,7 +79,9 @@ class Server:
         DatabaseUnavailableError
             It didn't start; the message holds the last lines of its log.
         """
-        with _watch.server_lock(self.home, waiting=_notice("Waiting for another process that starts the database")):
+        with _watch.server_lock(
+            self.home, waiting=waiting_notice("Waiting for another process that starts the database")
+        ):
             if self._client_lock is None:
                 self._client_lock = _watch.take(self.home / "clients.lock", fcntl.LOCK_SH)
             try:
@@ -145,7 +147,7 @@ class Server:
         for _attempt in range(5):
             write_json(self.home / "workspace.json", {**workspace, "port": port})
             state = {"port": port, "command": self._command(mongod.path, port)}
-            problem = _watch.launch(self.home, state, waiting=_notice("Starting the database"))
+            problem = _watch.launch(self.home, state, waiting=waiting_notice("Starting the database"))
             if not problem:
                 return
             if not problem.startswith(_PORT_IN_USE):
@@ -178,7 +180,7 @@ class Server:
         """Give the replica set its user and address, and wait until it takes writes; False: it died meanwhile."""
         from pymongo.errors import ConnectionFailure
 
-        notice, began, heard = _notice("Waiting for the database to recover"), time.monotonic(), time.monotonic()
+        notice, began, heard = waiting_notice("Waiting for the database to recover"), time.monotonic(), time.monotonic()
         with self._direct(password=False) as client:
             while self.is_alive():
                 try:
@@ -255,18 +257,6 @@ class Server:
             w=1,
             **login,
         )
-
-
-def _notice(what: str) -> Callable[[float], None]:
-    """Return a function that says, after 5, 15, 45 ... seconds, that we are still waiting."""
-    due = [5.0]
-
-    def waiting(seconds: float) -> None:
-        if seconds >= due[0]:
-            logger.warning("%s ... %.0f s", what, seconds)
-            due[0] *= 3
-
-    return waiting
 
 
 def _free_port(wanted: int | None) -> int:

@@ -155,6 +155,14 @@ def test_extra_predictions_and_unknown_confidences_dont_matter(small):
     assert set(one.failing) == set(two.failing)
 
 
+def test_two_predictions_for_an_image_are_an_error(small):
+    """Which one counts can't be known: the error names the image."""
+    predictions = small.right(small.cats, 40)
+    twice = replace(predictions, frame=pd.concat([predictions.frame, predictions.frame.iloc[:1]]))
+    with pytest.raises(InvalidInputError, match=r"twice: '00\.png'"):
+        run_suite(small.one_case(small.cats, Bar("accuracy", at_least=0.5)), twice)
+
+
 def test_changed_images_make_a_case_invalid(small):
     """With hashes of the media as they are now, changed and lost images are named."""
     suite = small.one_case(small.cats, Bar("accuracy", at_least=0.5))

@@ -1,0 +1,94 @@
+"""The command line: every step with its exit code, and errors in one line."""
+
+import json
+
+import pytest
+
+
+def test_every_command_has_help_with_an_example(run_cli):
+    """`--help` of each command ends with a line that can be typed."""
+    commands = ["load", "datasets", "evaluate", "embed", "discover", "demo", "doctor", "lab", "gate"]
+    commands += [f"slice {c}" for c in ("list", "create", "rename", "merge", "delete", "undo", "redo", "promote")]
+    commands += [f"suite {c}" for c in ("list", "run", "save")]
+    commands += [f"queue {c}" for c in ("list", "add", "export", "receive")]
+    from typer.testing import CliRunner
+
+    from slicelab.cli import app
+
+    for command in commands:
+        shown = CliRunner().invoke(app, [*command.split(), "--help"])
+        assert shown.exit_code == 0, command
+        assert "Example: slicelab " + command in " ".join(shown.output.split()), command
+
+
+@pytest.mark.mongo
+def test_the_loop_by_command_line(run_cli, samples, tmp_path):
+    """load, evaluate, embed, discover, slice, promote, suite, gate, queue: each does its step and says so."""
+    digits = samples / "digits"
+    models = [x for m in ("cnn", "cnn_small") for x in ("--predictions", f"{m}={digits / f'predictions_{m}.csv'}")]
+
+    def well(*arguments):
+        done = run_cli(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    loaded = well("load", "cli", "--images", digits / "images", "--labels", digits / "labels.csv", *models)
+    assert "samples: 1797 rows in, 1797 loaded, 0 refused" in loaded
+    assert "accuracy" in well("evaluate", "cli", "cnn")
+    assert "1797 units" in well("embed", "cli", "--source", digits / "embeddings_cnn.npy")
+    found = well("discover", "cli", "cnn", "--promote", "1", "--csv", tmp_path / "found.csv")
+    assert "1 taken for 2" in found
+    assert (tmp_path / "found.csv").read_text().startswith("name,status")
+    well("slice", "create", "cli", "fours", "--rule", 'label == "4"')
+    well("slice", "rename", "cli", "fours", "class/4")
+    assert "undid" in well("slice", "undo", "cli")
+    assert "fours" in well("slice", "list", "cli")
+    well("slice", "promote", "cli", "fours", "--bar", "accuracy >= 0.9", "--suite", "release")
+    well("slice", "promote", "cli", "1 taken for 2", "--bar", "accuracy >= 0.9", "--suite", "release")
+    suite = tmp_path / "release.json"
+    well("suite", "save", "cli", "release", suite)
+    assert "fours" in well("suite", "list", "cli")
+    done = run_cli("suite", "run", "cli", "release", "cnn", "--html", tmp_path / "pictures.html")
+    assert done.returncode == 1
+    assert "data:image/jpeg" in (tmp_path / "pictures.html").read_text()
+    files = ["--junit", tmp_path / "r.xml", "--json", tmp_path / "r.json", "--html", tmp_path / "r.html"]
+    gate = ["gate", suite, "--predictions", digits / "predictions_cnn.csv", *files]
+    done = run_cli(*gate, "--against", digits / "predictions_cnn_small.csv", SLICELAB_HOME="/nonexistent/home")
+    assert (done.returncode, "fail" in done.stdout) == (1, True), done.stderr
+    assert {r["verdict"] for r in json.loads((tmp_path / "r.json").read_text())["results"]} == {"pass", "fail"}
+    assert "queued" in well("queue", "add", "cli", "round-1", "1 taken for 2", "--reason", "relabel", "--limit", "5")
+    assert "5 tasks" in well("queue", "export", "cli", "round-1", tmp_path / "batch", "--format", "csv")
+    assert "5 exported" in well("queue", "list", "cli")
+    assert "cli" in well("datasets")
+
+
+@pytest.mark.mongo
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["evaluate", "nowhere", "v3"], "There is no dataset 'nowhere'"),
+        (["gate", "missing.json", "--predictions", "p.csv"], "can't be read"),
+        (["load", "x", "--images", "/nonexistent/folder"], "/nonexistent/folder"),
+    ],
+)
+def test_errors_are_one_line_and_exit_code_2(run_cli, arguments, words):
+    """What is wrong is said without a traceback."""
+    done = run_cli(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.mongo
+def test_the_demo_walks_the_loop_twice(run_cli, tmp_path):
+    """Suite, JUnit, HTML with pictures, Label Studio and CVAT files for both samples; a second run is the same."""
+    for _ in range(2):
+        done = run_cli("demo", "--out", tmp_path)
+        assert done.returncode == 0, done.stderr
+        for sample in ("digits", "baggage"):
+            assert json.loads((tmp_path / sample / "release.json").read_text())["cases"]
+            assert "data:image/jpeg" in (tmp_path / sample / "release.html").read_text()
+            assert "<testcase" in (tmp_path / sample / "release.xml").read_text()
+            assert len(list((tmp_path / sample).rglob("tasks.json"))) == 1
+            assert len(list((tmp_path / sample).rglob("annotations.xml"))) == 1
+            assert f"{tmp_path / sample}/release.json" in done.stdout
