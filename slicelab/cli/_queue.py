@@ -83,6 +83,7 @@ def receive(
     dataset: Dataset,
     queue: Name,
     path: Annotated[str, typer.Argument(help="The returned file.")],
+    all_reviewed: Annotated[bool, typer.Option(help="CVAT and COCO: every image in the file was looked at.")] = False,
     merge_into: Annotated[str | None, typer.Option(help="Merge the answers into this new label field.")] = None,
 ) -> None:
     """Read what came back: every row is matched, unmatched, duplicated, unreviewed or rejected.
@@ -92,7 +93,7 @@ def receive(
     import slicelab
 
     wanted = slicelab.open(dataset).queue(queue)
-    returned = wanted.receive(path)
+    returned = wanted.receive(path, all_reviewed=all_reviewed)
     typer.echo(visible(str(returned)))
     for row in returned.rows:
         if row.status not in ("matched", "unreviewed"):

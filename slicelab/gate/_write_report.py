@@ -14,12 +14,7 @@ from slicelab.core import CaseResult, SuiteReport, Verdict, visible
 from slicelab.gate._write_text import write_text
 
 MAX_FAILING_SHOWN = 20
-SIGNS: dict[Verdict, str] = {
-    "pass": "✓ pass",
-    "fail": "✗ fail",
-    "inconclusive": "? inconclusive",
-    "invalid": "! invalid",
-}
+SIGNS: dict[Verdict, str] = {"pass": "✓", "fail": "✗", "inconclusive": "?", "invalid": "!"}
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -119,6 +114,11 @@ def write_markdown(report: SuiteReport, path: str | Path) -> Path:
     lines = [f"## {_markdown(report.suite)}: {_markdown(report.model)}{against}", "", f"**{counts}**", ""]
     lines += [_row(heads), _row(["---"] * len(heads))]
     lines += [_row(_cells(r)[: len(heads)]) for r in report.results]
+    if report.against is not None:
+        lines += [
+            "",
+            "p is that of the case alone; regressed and improved hold after Holm's correction over the suite.",
+        ]
     told = [r for r in report.results if r.verdict != "pass"]
     if told:
         lines += ["", *(f"- **{_markdown(r.case.name)}** ({r.verdict}): {_markdown(r.reason)}" for r in told)]

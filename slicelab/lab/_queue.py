@@ -146,6 +146,7 @@ class LabQueue:
         images: Literal["copy", "none"] = "copy",
         model: str | None = None,
         blind: bool = False,
+        media_url: str | None = None,
         limit: int | None = None,
     ) -> Exported:
         """Write the queued items as a batch for the annotation team.
@@ -161,7 +162,9 @@ class LabQueue:
         model
             Whose predictions go along; None: none.
         blind
-            True: nothing of the model goes along.
+            True: neither the present labels nor anything of the model goes along.
+        media_url
+            Label Studio: the address under which it finds the pictures; None: local files.
         limit
             At most this many items, the highest priorities.
 
@@ -185,7 +188,7 @@ class LabQueue:
             model=model,
             blind=blind,
         )
-        paths = annotation.write_batch(batch, folder, format=format, images=images)
+        paths = annotation.write_batch(batch, folder, format=format, images=images, media_url=media_url, blind=blind)
         moves = [(item, curation.move_item(item, "exported", batch_id=batch.batch_id)) for item in queued]
         self._queues.move(moves, with_batch=batch)
         return Exported(batch, format, tuple(paths))
@@ -205,7 +208,14 @@ class LabQueue:
         """Return the batches that went out, oldest first."""
         return self._queues.batches(self.name)
 
-    def receive(self, path: str | Path, *, batch: Batch | str | None = None, format: str | None = None) -> Return:  # noqa: A002
+    def receive(
+        self,
+        path: str | Path,
+        *,
+        batch: Batch | str | None = None,
+        format: str | None = None,  # noqa: A002
+        all_reviewed: bool = False,
+    ) -> Return:
         """Read what the annotation team sent back and say what it is; labels aren't changed yet.
 
         Parameters
@@ -216,6 +226,9 @@ class LabQueue:
             To which it answers; None: the one that most of its rows belong to.
         format
             None: found out from the file.
+        all_reviewed
+            CVAT and COCO can't say who finished an image: an answer counts when the image is marked as reviewed or
+            differs. True: a person has looked at every image in the file.
 
         Returns
         -------
@@ -227,7 +240,7 @@ class LabQueue:
         ReturnFileError
             The file can't be read; nothing was changed.
         """
-        returned, of_batch = self._read(path, batch, format)
+        returned, of_batch = self._read(path, batch, format, all_reviewed)
         outcome = curation.apply_return(returned, of_batch, self.items())
         before = {item.item_id: item for item in self.items()}
         self._queues.save_return(returned, [(before[item.item_id], item) for item in outcome.items])
@@ -267,7 +280,7 @@ class LabQueue:
                 boxes={k: boxes.loc[boxes["key"] == k, list(BOX_COLUMNS)] for k in outcome.boxes},
                 provenance=provenance,
             )
-        self._queues.mark_merged(returned, into, _merge_moves(items, batch))
+        self._queues.mark_merged(returned, into, _merge_moves(items, batch, set(outcome.tasks.values())))
         return Merged(
             into, outcome.changed, outcome.confirmed, _differences(table.samples, samples, table.boxes, boxes)
         )
@@ -281,19 +294,23 @@ class LabQueue:
         version = self._datasets.label_version(self.dataset, into)
         return version is not None and {k: version.get(k) for k in provenance} == provenance
 
-    def _read(self, path: str | Path, batch: Batch | str | None, format: str | None) -> tuple[Return, Batch]:  # noqa: A002
+    def _read(
+        self, path: str | Path, batch: Batch | str | None, kind: str | None, all_reviewed: bool
+    ) -> tuple[Return, Batch]:
         if isinstance(batch, Batch):
-            return annotation.read_return(path, batch, format=format), batch
+            return annotation.read_return(path, batch, format=kind, all_reviewed=all_reviewed), batch
         candidates = self.batches() if batch is None else [self._queues.batch(batch)]
         if not candidates:
             raise StateError(f"Queue {self.name!r} has exported nothing yet, so nothing can come back to it.")
-        read = [(annotation.read_return(path, b, format=format), b) for b in candidates]
+        read = [(annotation.read_return(path, b, format=kind, all_reviewed=all_reviewed), b) for b in candidates]
         return max(read, key=lambda pair: len(pair[0].matched) + len(pair[0].rows) - pair[0].counts()["unmatched"])
 
 
-def _merge_moves(items: Sequence[QueueItem], batch: Batch) -> list[tuple[QueueItem, QueueItem]]:
-    """Accept and merge every returned item of a batch; each step has its own line in the history."""
-    mine = [i for i in items if i.batch_id == batch.batch_id and i.state in ("returned", "accepted")]
+def _merge_moves(items: Sequence[QueueItem], batch: Batch, answered: set[str]) -> list[tuple[QueueItem, QueueItem]]:
+    """Accept and merge the items of the answered tasks; each step has its own line in the history."""
+    ids = {item_id for task in batch.tasks if task.task_id in answered for item_id in task.items}
+    mine = [i for i in items if i.item_id in ids and i.batch_id == batch.batch_id]
+    mine = [i for i in mine if i.state in ("returned", "accepted")]
     steps = []
     for item in mine:
         accepted = curation.accept([item])[0]

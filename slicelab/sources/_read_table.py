@@ -111,7 +111,7 @@ def from_records(records: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def metadata_of(table: Table, used: Sequence[str | None]) -> pd.DataFrame:
-    """Return the other columns; of a CSV, texts that are all numbers as numbers (unless a zero leads: codes)."""
+    """Return the other columns; of a CSV, texts that are all numbers or all true or false as such (not codes: 007)."""
     rest = [c for c in table.frame.columns if c not in used]
     typed = _as_numbers if table.untyped else storable
     return pd.DataFrame({str(c): typed(table.frame[c]) for c in rest}, index=table.frame.index)
@@ -206,6 +206,8 @@ def _as_numbers(values: pd.Series) -> pd.Series:
     cells = [None if v is pd.NA or v == "" or v != v else v for v in values.tolist()]
     texts = [v for v in cells if v is not None]
     filled = pd.Series(objects(cells), index=values.index, dtype=object)
+    if texts and len(texts) == len(cells) and {str(t).lower() for t in texts} <= {"true", "false"}:
+        return filled.map(lambda text: str(text).lower() == "true").astype(bool)
     if not texts or not all(isinstance(t, str) and _PLAIN_NUMBER.fullmatch(t) for t in texts):
         return storable(filled)
     return pd.to_numeric(filled, errors="coerce")

@@ -40,6 +40,7 @@ SCHEMA_VERSION = 1
 _ANSWER_SECONDS = 5
 _PING_SECONDS = 2
 _TRUST_SECONDS = 1.0
+_TRIES = 3
 _FAREWELL_SECONDS = 0.5
 
 
@@ -132,12 +133,7 @@ class Connection:
             if self._owner != os.getpid():
                 self._adopt()
             try:
-                uri = self._named or self._attach()
-                if not self.is_open or uri != self.uri:
-                    self._open(uri)
-                self._check_replica_set()
-                self._check_identity()
-                self.end_abandoned()
+                self._reconnect()
             except PyMongoError as error:
                 self._drop_if_new()
                 raise self._unavailable(error) from error
@@ -148,17 +144,17 @@ class Connection:
             self._checked = time.monotonic()
 
     def run(self, operation: Callable[[], T]) -> T:
-        """Do something with the database; when the connection breaks, connect again and do it once more.
+        """Do something with the database; when the connection breaks, connect again and do it again.
 
         Parameters
         ----------
         operation
-            Must be the same when done twice. It asks this connection for `database` itself, each time.
+            Must be the same when done again. It asks this connection for `database` itself, each time.
 
         Raises
         ------
         DatabaseUnavailableError
-            The connection broke twice.
+            The connection broke three times.
         StoreError
             The database refused; InvalidInputError when a document is too large for it.
         """
@@ -166,11 +162,7 @@ class Connection:
 
         self.ensure()
         try:
-            try:
-                return operation()
-            except ConnectionFailure:
-                self.recover()
-                return operation()
+            return self._repeated(operation)
         except ConnectionFailure as error:
             raise self._unavailable(error) from error
         except DocumentTooLarge as error:
@@ -180,6 +172,17 @@ class Connection:
             ) from error
         except PyMongoError as error:
             raise StoreError(f"The database refused: {error}.") from error
+
+    def _repeated(self, operation: Callable[[], T]) -> T:
+        """Do something; while the connection breaks, connect again and do it again, three times in all."""
+        from pymongo.errors import ConnectionFailure
+
+        for _ in range(_TRIES - 1):
+            try:
+                return operation()
+            except ConnectionFailure:
+                self.recover()
+        return operation()
 
     def end_abandoned(self) -> None:
         """End the transactions that killed processes have left open in SliceLab's own mongod."""
@@ -206,6 +209,23 @@ class Connection:
         self._owner = os.getpid()
         self.is_open = self.feeds_fiftyone = False
         self._server = None if self._named else Server(self.home)
+
+    def _reconnect(self) -> None:
+        """Connect; again where SliceLab's own mongod is killed meanwhile."""
+        from pymongo.errors import ConnectionFailure
+
+        for tried in range(1, _TRIES + 1):
+            try:
+                uri = self._named or self._attach()
+                if not self.is_open or uri != self.uri:
+                    self._open(uri)
+                self._check_replica_set()
+                self._check_identity()
+                self.end_abandoned()
+                return
+            except ConnectionFailure:
+                if tried == _TRIES or self._server is None or self._server.is_alive():
+                    raise
 
     def _attach(self) -> str:
         if self._server is None:

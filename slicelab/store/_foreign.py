@@ -22,6 +22,7 @@ from slicelab.core import (
     NotFoundError,
     Predictions,
     SampleTable,
+    Task,
     did_you_mean,
 )
 from slicelab.store._fiftyone import prepare_fiftyone
@@ -160,11 +161,11 @@ def _tables(content: dict[str, Any], label_field: str) -> Foreign:
         raise InvalidInputError(f"The labels in {label_field!r} are {kind}, but the predictions are {others}.")
     keys = [str(k) for k in content["key"]]
     frame = pd.DataFrame({"filepath": content["filepath"], "key": keys})
+    task: Task = "classification" if kind == "Classification" else "detection"
     if kind == "Classification":
         frame["label"] = pd.array(content["labels"]["label"], dtype="str")
-        table, findings, rows = read_samples(list(frame["filepath"]), frame, task="classification", progress=False)
-    else:
-        table, findings, rows = read_samples(list(frame["filepath"]), frame, task="detection", progress=False)
+    table, findings, rows = read_samples(frame, task=task, progress=False)
+    if task == "detection":
         boxes = _boxes(content, content["labels"], "label_id")
         boxes["crowd"] = False
         boxes = boxes[boxes["key"].isin(table.samples.index)].reset_index(drop=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 import time
@@ -21,6 +20,7 @@ from slicelab.core import (
     new_id,
     visible,
 )
+from slicelab.store._notice import waiting_notice
 
 if TYPE_CHECKING:
     from pymongo.client_session import ClientSession
@@ -34,10 +34,7 @@ Record = dict[str, Any]
 
 LIST_ITEMS = 50_000
 LIST_BYTES = 8 * 2**20
-_TRANSACTION_SECONDS = 30
-_SAY_SECONDS = 4.0
-_PATIENCE = 0.05
-_log = logging.getLogger("slicelab")
+_TRANSACTION_SECONDS = 90
 _TRY_AGAIN = ("TransientTransactionError", "UnknownTransactionCommitResult")
 _DUPLICATE = 11000
 _MAX_INT = 2**63
@@ -253,19 +250,19 @@ class Records:
         """
         marker = new_id()
         result: list[T] = []
-        began, pause, said = time.monotonic(), 0.0, False
-        while (waited := time.monotonic() - began) < _TRANSACTION_SECONDS:
+        notice, began = waiting_notice("Waiting for another process that writes the same records"), time.monotonic()
+        tried, waited = 0, 0.0
+        while waited < _TRANSACTION_SECONDS:
             if self._connection.run(lambda: self._attempt(write, marker, result)):
                 with suppress(StoreError):  # one left behind does no harm
                     self._connection.run(lambda: self._collection("transactions").delete_one({"_id": marker}))
                 return result[-1]
-            if waited > _SAY_SECONDS and not said:
-                _log.warning("Waiting for another process that writes the same records ...")
-                said = True
-            if _PATIENCE <= pause < _PATIENCE + 0.005:  # once, before waiting longer
+            tried += 1
+            if tried % 10 == 0:
                 self._connection.run(self._connection.end_abandoned)
-            pause = min(pause + 0.005, 0.2)
-            time.sleep(pause)
+            time.sleep(min(0.005 * tried, 0.2))
+            waited = time.monotonic() - began
+            notice(waited)
         raise StoreError(
             f"Another process kept the same records locked for {_TRANSACTION_SECONDS} s. Nothing was written. "
             "Try again when it is done."

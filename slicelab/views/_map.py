@@ -79,6 +79,7 @@ def map_figure(
     texts = _texts(units)
     layers = [layer for layer in _layers(units, colour, drawn) if len(layer.rows)]
     figure = go.Figure([_trace(kind, layer, places, texts, chosen) for layer in layers], layout=_layout(height, colour))
+    _name_each_once(figure)
     for name, where in _slice_names(slices or (), units, places):
         figure.add_annotation(text=name, x=where[0], y=where[1], showarrow=False, bgcolor="rgba(255,255,255,0.7)",
                               font={"size": 11, "color": "#222222"})  # fmt: skip
@@ -156,13 +157,12 @@ def _category_layers(
     parts = [(plot_text(n, limit=24), OKABE_ITO[i], codes == i) for i, n in enumerate(frequent)]
     parts.append(("other", GREY, ~missing & (codes < 0)))
     parts.append(("none", "#BBBBBB", missing))
+    named = [(f"{name} ({int((drawn & part).sum()):,})", hue, drawn & part) for name, hue, part in reversed(parts)]
     layers = []
-    for name, hue, part in reversed(parts):
-        rows = np.flatnonzero(drawn & part)
-        rows = np.concatenate([rows[~failure[rows]], rows[failure[rows]]])  # later points are drawn above
-        symbols = np.where(failure[rows], FAILURE.code, RIGHT.code).astype(np.int32)
-        marker = {"color": hue, "symbol": symbols, "size": 6, "opacity": 0.8}
-        layers.append(_Layer(f"{name} ({len(rows):,})", rows, marker))
+    for mark, half in ((RIGHT, ~failure), (FAILURE, failure)):  # one symbol per trace: plotly checks each of an array
+        for name, hue, part in named:
+            marker = {"color": hue, "symbol": mark.symbol, "size": 6, "opacity": 0.8}
+            layers.append(_Layer(name, np.flatnonzero(part & half), marker))
     return layers
 
 
@@ -187,11 +187,19 @@ def _trace(
         hovertemplate=hover + "<extra>%{fullData.name}</extra>",
         mode="markers",
         name=layer.name,
+        legendgroup=layer.name,
         marker={"line": {"width": 0}, **layer.marker},
         selectedpoints=selected_points(layer.rows, chosen),
         selected={"marker": {"opacity": 1}},
         unselected={"marker": {"opacity": 0.15}},
     )
+
+
+def _name_each_once(figure: go.Figure) -> None:
+    named: set[str] = set()
+    for trace in figure.data:
+        trace.showlegend = trace.name not in named
+        named.add(trace.name)
 
 
 def _layout(height: int, colour: str) -> dict[str, Any]:

@@ -13,25 +13,24 @@ GREY = "#8C8C8C"
 
 @dataclass(frozen=True)
 class Mark:
-    """Colour, plotly symbol name and plotly symbol number."""
+    """Colour and name of plotly's symbol."""
 
     colour: str
     symbol: str
-    code: int
 
 
-RIGHT = Mark("#56B4E9", "circle", 0)
-FAILURE = Mark("#D55E00", "x", 4)
-OTHER = Mark(GREY, "circle", 0)
+RIGHT = Mark("#56B4E9", "circle")
+FAILURE = Mark("#D55E00", "x")
+OTHER = Mark(GREY, "circle")
 
 OUTCOME_MARKS = {
     "correct": RIGHT,
     "tp": RIGHT,
     "wrong": FAILURE,
     "misclassified": FAILURE,
-    "unpredicted": Mark("#CC79A7", "diamond", 2),
-    "missed": Mark("#CC79A7", "diamond", 2),
-    "mislocalised": Mark("#E69F00", "square", 1),
-    "spurious": Mark("#0072B2", "triangle-up", 5),
-    "duplicate": Mark("#009E73", "cross", 3),
+    "unpredicted": Mark("#CC79A7", "diamond"),
+    "missed": Mark("#CC79A7", "diamond"),
+    "mislocalised": Mark("#E69F00", "square"),
+    "spurious": Mark("#0072B2", "triangle-up"),
+    "duplicate": Mark("#009E73", "cross"),
 }

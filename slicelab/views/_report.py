@@ -14,6 +14,7 @@ MAX_IDS = 24
 
 # A sign and a word beside every colour; the hues (Okabe and Ito's) stay apart for colour-blind eyes.
 _SIGNS: dict[Verdict, str] = {"pass": "✓", "fail": "✗", "inconclusive": "?", "invalid": "!"}
+_P_VALUES = "p is that of the case alone; regressed and improved hold after Holm's correction over the suite."
 _NOTHING = "\u2013"
 _WIDTH, _HEIGHT, _PAD = 220, 26, 7
 
@@ -179,8 +180,9 @@ def _table(report: SuiteReport) -> Safe:
         change=change if compared else None,
         rows=[_row(r, compared, _axis(r, report)) for r in report.results],
         key=safe_html(
-            '<p class="soft">Line: the interval. Dot: the value{ring}. Upright: the bar; its good side is shaded.</p>',
+            '<p class="soft">Line: the interval. Dot: the value{ring}. Upright: the bar; its good side shaded.{p}</p>',
             ring="; ring: the other model's" if compared else "",
+            p=f" {_P_VALUES}" if compared else "",
         ),
     )
 
@@ -280,7 +282,7 @@ def _section(r: CaseResult, pictures: Mapping[str, bytes], captions: Mapping[str
         opened=Safe(" open") if r.verdict == "fail" else None,
         name=r.case.name,
         chip=_chip(r.verdict),
-        summary=f"{len(r.failing)} of {r.n_units} fail, worst first",
+        summary=f"{len(r.failing)} failing, worst first",
         note=safe_html('<p class="soft note">{note}</p>', note=r.case.note) if r.case.note else None,
         pictures=safe_html('<div class="pictures">{figures}</div>', figures=figures) if figures else None,
         ids=safe_html('<ul class="ids">{items}</ul>', items=items) if items else None,

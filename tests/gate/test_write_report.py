@@ -124,6 +124,20 @@ def cells(path):
     return re.findall(r"<td[^>]*>(.*?)</td>", html, re.DOTALL), set(re.findall(r"<([a-z0-9]+)", html))
 
 
+def test_markdown_tells_each_case_in_a_row(mixed, tmp_path):
+    """A row holds name, sign and word of the verdict, bar and numbers; what doesn't pass has its reason below."""
+    path = write_markdown(mixed, tmp_path / "r.md")
+    found, _ = cells(path)
+    numbers = ["accuracy &gt;= 0.9", "0.5", "0.4 to 0.6", "10", "5"]
+    assert found[:7] == ["case pass", "✓ pass", *numbers]
+    assert found[7:14] == ["case fail", "✗ fail", *numbers]
+    assert found[15] == "? inconclusive"
+    assert found[21:26] == ["case invalid", "! invalid", "accuracy &gt;= 0.9", "", ""]
+    text = path.read_text("utf-8")
+    assert "**1 pass, 1 fail, 1 inconclusive, 1 invalid**" in text
+    assert text.count("): why") == 3
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_names_stay_in_their_cell(tmp_path, text):
     """Rendered, the table keeps one row of seven cells, and no tag comes out of a name."""

@@ -39,7 +39,7 @@ def _remove_home(folder: Path) -> None:
         assert _watch.stop(folder)
     while not _watch.is_free(folder / "watch.lock"):
         time.sleep(0.05)
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
