@@ -67,8 +67,7 @@ class Gallery(GestureWidget):
         return {"want": self._send_tiles, "pick": self._pick}
 
     def _pick(self, content: dict[str, Any]) -> None:
-        row = self._check_rows([content.get("row")])[0]
-        self.picked = row
+        row = self._check_rows([content.get("row")])[0]  # not into `picked`: it would open again what was closed since
         for callback in self._pick_callbacks:
             callback(row)
 

@@ -108,6 +108,12 @@ def test_lasso_shows_pictures_and_keeps_a_slice(page, server, run_notebook, shoo
     expect(page.locator(".slicelab-detail .slicelab-facts")).to_contain_text("knife")
     page.wait_for_function("() => document.querySelector('.slicelab-detail img')?.naturalWidth === 512")
     assert page.locator(".slicelab-detail .slicelab-box").count() == 2
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".slicelab-count")).to_have_text("2 of 50")
+    page.get_by_role("button", name="Next picture").click()
+    page.wait_for_function("() => document.querySelector('.slicelab-detail img')?.naturalWidth === 512")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".slicelab-count")).to_have_text("4 of 50")
     shoot(page, "3-detail-light")
     assert page.seen.hosts == {"127.0.0.1"}
     assert page.seen.errors == []
@@ -277,6 +283,7 @@ def test_hostile_text_stays_text(page, server, run_notebook, shoot) -> None:
         page.locator(".slicelab-tile").nth(tile).click()
         expect(page.locator(".slicelab-facts")).to_contain_text("window.__pwned=1")
         page.keyboard.press("Escape")
+        expect(page.locator(".slicelab-detail")).to_be_hidden()
     page.locator(".slicelab-actions input[type=text]").first.fill("<img src=x onerror=window.__pwned=1>")
     page.locator("button.slicelab-new").click()
     expect(page.locator(".slicelab-notice")).to_contain_text("<img src=x onerror=window.__pwned=1>")

@@ -88,6 +88,9 @@ function render({ model, el }) {
   const space = make("div", "slicelab-space", grid);
   const detail = make("div", "slicelab-detail", root);
   detail.hidden = true;
+  detail.tabIndex = -1;
+  detail.setAttribute("role", "group");
+  detail.setAttribute("aria-label", "One picture, large");
   const name = `slicelab-${Math.random().toString(36).slice(2)}`;
 
   let rows = new Int32Array();
@@ -187,6 +190,7 @@ function render({ model, el }) {
     detail.hidden = false;
     drawDetail();
     draw();
+    detail.focus({ preventScroll: true }); // so that the arrow keys and Escape work from here
     model.send({ kind: "pick", row: rows[i] });
   }
 
@@ -198,7 +202,9 @@ function render({ model, el }) {
   function drawDetail() {
     if (detail.hidden || active < 0) return;
     const picture = pictures.get(LARGE, rows[active]) || pictures.get(SMALL, rows[active]);
+    const hadFocus = detail.contains(document.activeElement);
     detail.replaceChildren();
+    if (hadFocus) detail.focus({ preventScroll: true }); // a button that was clicked is gone now
     const bar = make("div", "slicelab-bar", detail);
     const button = (text, label, act) => {
       const node = make("button", "slicelab-button", bar, text);
