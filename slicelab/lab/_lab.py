@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from slicelab.core import (
     SampleTable,
     Slice,
     StateError,
+    StoreError,
     Thumbnail,
 )
 from slicelab.lab._pictures import Pictures
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
     from slicelab.discovery import CandidateSlices
     from slicelab.widgets import Explorer
+
+log = logging.getLogger("slicelab")
 
 DEFAULT = "default"
 MAP = "map of "
@@ -467,7 +471,10 @@ class Lab:
     def _apply(self, change: Change) -> None:
         self._slices.apply(change)
         keys = {s.slice_id: (s.name, self._units.keys_of(s.members)) for s in self.slices()}
-        self._datasets.show_slices(self.name, keys)
+        try:
+            self._datasets.show_slices(self.name, keys)
+        except StoreError as problem:  # the views are derived; the next change makes them again
+            log.warning("The change is saved. FiftyOne's views of the slices will follow: %s", problem)
 
     def _step_back(self, way: str) -> str:
         change = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -129,7 +130,7 @@ class LabSuite:
         runs = self._records.find("runs", dataset=self.dataset, suite=self.name)
         rows = [
             {"at": run["at"], "model": run["model"], **{k: r[k] for k in ("case", "version", "verdict", "value")}}
-            for run in sorted(runs, key=lambda r: (r["at"], r["_id"]))
+            for run in sorted(runs, key=lambda r: r["at_ns"])
             for r in run["results"]
         ]
         return pd.DataFrame(rows, columns=["at", "model", "case", "version", "verdict", "value"])
@@ -176,6 +177,7 @@ def _run_record(dataset: str, report: SuiteReport) -> dict[str, object]:
         "model": report.model,
         "against": report.against,
         "at": report.at,
+        "at_ns": time.time_ns(),
         "by": report.by,
         "results": results,
     }

@@ -7,11 +7,12 @@ wholly, or not at all.
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,7 @@ from slicelab.store._fields import (
     empty_boxes,
     field_name,
     label_values,
+    ordered,
     prediction_values,
     read_boxes,
     save_view,
@@ -55,6 +57,9 @@ if TYPE_CHECKING:
     from slicelab.store._connection import Connection
 
 log = logging.getLogger("slicelab")
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 TRUTH = "ground_truth"
 RESERVED = {"id", "filepath", "metadata", "tags", "created_at", "last_modified_at", "key", "sha256", TRUTH, LOAD}
@@ -108,6 +113,16 @@ class DatasetInfo:
         return str(self.models[model]["field"])
 
 
+def _repeatable(method: Callable[Concatenate[Datasets, P], T]) -> Callable[Concatenate[Datasets, P], T]:
+    """Do a method again when the database was killed under it; its FiftyOne calls know nothing of that."""
+
+    @functools.wraps(method)
+    def repeated(self: Datasets, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._connection.run(lambda: method(self, *args, **kwargs))
+
+    return repeated
+
+
 class Datasets:
     """The datasets of a connection.
 
@@ -134,6 +149,7 @@ class Datasets:
             raise NotFoundError(f"There is no dataset {name!r}.{did_you_mean(name, self.names())}")
         return _info(record)
 
+    @_repeatable
     def open(self, name: str) -> fo.Dataset:
         """Return the FiftyOne dataset itself, after taking back an addition that was cut off."""
         info = self.info(name)
@@ -208,8 +224,9 @@ class Datasets:
             write_samples(dataset, table, label_field=TRUTH, predictions=fields, load_id="", progress=progress)
             self._records.update("builds", building, rev=build["rev"], changes={"complete": _record(info)})
         except BaseException:
-            fiftyone.delete_dataset(building)
-            self._drop_build(building)
+            with suppress(Exception):  # the next creation cleans up what is left
+                fiftyone.delete_dataset(building)
+                self._drop_build(building)
             raise
         self._finish(building)
         return self.info(name)
@@ -257,6 +274,7 @@ class Datasets:
             self._commit(name, models=models)
         return self.info(name)
 
+    @_repeatable
     def write_outcomes(self, name: str, model: str, units: pd.DataFrame) -> None:
         """Store every unit's outcome on the dataset, where FiftyOne's App shows it.
 
@@ -336,6 +354,7 @@ class Datasets:
 
     # -- reading -------------------------------------------------------------------------------------------------
 
+    @_repeatable
     def read_table(self, name: str, *, label_field: str | None = None) -> SampleTable:
         """Read samples and labels as a table, in the order of the dataset.
 
@@ -354,27 +373,29 @@ class Datasets:
                 f"Dataset {name!r} has no label field {truth!r}.{did_you_mean(truth, info.label_fields)}"
             )
         columns = ["key", "filepath", "sha256", "metadata.width", "metadata.height", *info.metadata_columns]
-        values = dict(zip(columns, dataset.values(columns), strict=True))
+        view = ordered(dataset)
+        values = dict(zip(columns, view.values(columns), strict=True))
         samples = pd.DataFrame({c.removeprefix("metadata."): v for c, v in values.items()}).set_index("key")
         boxes = empty_boxes()
         if info.task == "classification":
-            samples.insert(4, "label", pd.array(dataset.values(f"{truth}.label"), dtype="str"))
+            samples.insert(4, "label", pd.array(view.values(f"{truth}.label"), dtype="str"))
         else:
-            boxes = read_boxes(dataset, truth, samples, ids="label_id")
+            boxes = read_boxes(view, truth, samples, ids="label_id")
         return SampleTable(info.task, samples, boxes, info.classes)
 
+    @_repeatable
     def read_predictions(self, name: str, model: str) -> Predictions:
         """Read a model's predictions, rows in the order of the dataset."""
         info = self.info(name)
         at = info.prediction_field(model)
-        dataset = self.open(name)
+        view = ordered(self.open(name))
         entry = info.models[model]
         if info.task == "detection":
             sizes = ["key", "metadata.width", "metadata.height"]
-            samples = pd.DataFrame(dict(zip(["key", "width", "height"], dataset.values(sizes), strict=True)))
-            frame = read_boxes(dataset, at, samples.set_index("key"), ids="box_id")
+            samples = pd.DataFrame(dict(zip(["key", "width", "height"], view.values(sizes), strict=True)))
+            frame = read_boxes(view, at, samples.set_index("key"), ids="box_id")
             return Predictions(model, "detection", frame, info.classes, sha256=entry["sha256"], source=entry["source"])
-        keys, labels, confidences, logits = dataset.values(["key", f"{at}.label", f"{at}.confidence", f"{at}.logits"])
+        keys, labels, confidences, logits = view.values(["key", f"{at}.label", f"{at}.confidence", f"{at}.logits"])
         frame = pd.DataFrame(
             {"label": pd.array(labels, dtype="str"), "confidence": np.array(confidences, dtype=np.float64)},
             index=pd.Index(keys, name="key"),
@@ -396,6 +417,7 @@ class Datasets:
 
     # -- saved views (derived; can be rebuilt) -------------------------------------------------------------------
 
+    @_repeatable
     def show_slices(self, name: str, members: Mapping[str, tuple[str, Sequence[str]]]) -> None:
         """Make FiftyOne's saved views say what the slices say.
 

@@ -179,7 +179,12 @@ def _boxes_by_key(boxes: pd.DataFrame, samples: pd.DataFrame, *, ids: str) -> di
     return found
 
 
-def read_boxes(dataset: fo.Dataset, name: str, samples: pd.DataFrame, *, ids: str) -> pd.DataFrame:
+def ordered(dataset: fo.Dataset) -> fo.DatasetView:
+    """Return the samples in the order in which they were added; the database's own order may change."""
+    return dataset.sort_by("_id")
+
+
+def read_boxes(dataset: fo.DatasetView, name: str, samples: pd.DataFrame, *, ids: str) -> pd.DataFrame:
     """Read the boxes of a label field in pixels.
 
     Parameters
@@ -228,13 +233,14 @@ def write_box_outcomes(
         dataset.add_sample_field(path, fo.StringField)
     on_labels = _words(units, "label_id")
     on_boxes = _words(units, "box_id")
-    keys, label_ids, box_ids = dataset.values(
+    view = ordered(dataset)
+    keys, label_ids, box_ids = view.values(
         ["key", f"{label_field}.detections.label_id", f"{prediction_field}.detections.box_id"]
     )
     on_label_field = [[on_labels.get((k, i)) for i in ids or []] for k, ids in zip(keys, label_ids, strict=True)]
     on_box_field = [[on_boxes.get((k, i)) for i in ids or []] for k, ids in zip(keys, box_ids, strict=True)]
-    dataset.set_values(path, on_label_field)
-    dataset.set_values(f"{prediction_field}.detections.outcome", on_box_field)
+    view.set_values(path, on_label_field)
+    view.set_values(f"{prediction_field}.detections.outcome", on_box_field)
 
 
 def _words(units: pd.DataFrame, ids: str) -> dict[tuple[str, str], str]:

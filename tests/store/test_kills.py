@@ -18,23 +18,28 @@ ROUNDS = [10, pytest.param(40, marks=pytest.mark.slow)]
 
 
 class _Killer:
-    """Kills mongod at random moments until it is told to stop; a round ends when it is back."""
+    """Kills mongod at random moments after a write was acknowledged, and each fourth time while it recovers."""
 
     def __init__(self, probe, rounds, seed):
         self.probe, self.rounds, self.random = probe, rounds, random.Random(seed)
-        self.done = 0
-        self.thread = threading.Thread(target=self._run)
+        self.done = self.acknowledged = 0
+        self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
     def _run(self):
-        for _ in range(self.rounds):
-            time.sleep(self.random.uniform(0.05, 0.8))
+        for number in range(self.rounds):
+            before = self.acknowledged
+            while self.acknowledged == before and number % 4 != 3:
+                time.sleep(0.005)
+            time.sleep(self.random.uniform(0.0, 1.0))
             while self.probe.pid() is None:
                 time.sleep(0.02)
             self.probe.kill()
             self.done += 1
 
     def is_busy(self):
+        """Tell whether it goes on; called after every acknowledged write."""
+        self.acknowledged += 1
         return self.thread.is_alive()
 
 
