@@ -36,6 +36,9 @@ def gate(
     markdown: Markdown = None,
     json: Json = None,
     strict: Strict = False,
+    confidence: Annotated[
+        float | None, typer.Option(help="Detection: boxes below it don't count; none: where F1 on the suite is best.")
+    ] = None,
 ) -> None:
     """Judge predictions by a suite file. Exit code 0: no case fails; 1: one does; 2: can't run.
 
@@ -45,7 +48,8 @@ def gate(
 
     loaded = load_suite(suite)
     model = _read(loaded, predictions)
-    report = run_suite(loaded, model, against=None if against is None else _read(loaded, against))
+    other = None if against is None else _read(loaded, against)
+    report = run_suite(loaded, model, against=other, confidence=confidence)
     finish(report, junit=junit, html=html, markdown=markdown, json=json, strict=strict)
 
 

@@ -85,10 +85,10 @@ class Server:
             if self._client_lock is None:
                 self._client_lock = _watch.take(self.home / "clients.lock", fcntl.LOCK_SH)
             try:
+                self._ensure_watch()  # first: should we be killed while we start mongod, it stops it
                 self._find_or_start()
                 while not self._becomes_primary():  # it died meanwhile
                     self._find_or_start()
-                self._ensure_watch()
             except BaseException:
                 self._release()
                 raise

@@ -102,6 +102,7 @@ def launch(home: Path, state: dict[str, Any], *, waiting: Callable[[float], None
         Is called about each 50 ms with the seconds waited so far.
     """
     began = time.monotonic()
+    _note(home, {**state, "pid": None})  # should we be killed here, the watch knows that there is something to stop
     with subprocess.Popen(
         state["command"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=home
     ) as process:
@@ -114,10 +115,14 @@ def launch(home: Path, state: dict[str, Any], *, waiting: Callable[[float], None
         said = process.stdout.read().decode(errors="replace").strip() if process.stdout else ""
     if process.returncode:
         return f"exit {process.returncode}: {said[-400:]}"
-    temporary = home / ".server.json"
-    temporary.write_text(json.dumps({**state, "pid": mongod_pid(home)}), encoding="utf-8")
-    temporary.replace(home / "server.json")
+    _note(home, {**state, "pid": mongod_pid(home)})
     return ""
+
+
+def _note(home: Path, state: dict[str, Any]) -> None:
+    temporary = home / ".server.json"
+    temporary.write_text(json.dumps(state), encoding="utf-8")
+    temporary.replace(home / "server.json")
 
 
 def stop(home: Path) -> bool:
@@ -159,7 +164,7 @@ def watch(home: Path, *, grace: float, tick: float = 0.25) -> None:
                     revived = _revive(home)
                     pause = 1.0 if revived else min(pause * 2, 60.0)
                     retry_at = now if revived else now + pause
-            elif now - used >= grace or mongod_pid(home) is None:
+            elif now - used >= grace or not (home / "server.json").exists():
                 stop(home)
                 drop(mine)
                 return

@@ -134,6 +134,30 @@ def test_the_watch_starts_a_killed_server_again(home, probe):
     assert connect().client.address == address
 
 
+STARTING = """
+import time
+from slicelab.store import _server, connect
+
+def hang(*arguments):
+    print("here", flush=True)
+    time.sleep(600)
+
+_server.Server._becomes_primary = hang
+connect()
+"""
+
+
+def test_a_process_killed_while_it_starts_the_server_leaves_none_behind(home, probe, python):
+    """Killed with -9 between the start of mongod and its first use: mongod stops, and the next connect works."""
+    starter = python(STARTING)
+    starter.stdout.readline()
+    starter.kill()
+    starter.wait()
+    assert probe.pid() is not None
+    assert probe.is_gone_within(30)
+    assert connect().records.count("things") == 0
+
+
 def test_an_orphan_server_is_replaced(home, probe):
     """A mongod whose starter was killed before it noted the port is stopped, and a new one started; data is kept."""
     connect().records.insert("things", {"_id": "kept"})

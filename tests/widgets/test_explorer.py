@@ -283,11 +283,13 @@ def test_hostile_text_only_escaped(fakes) -> None:
 
 
 def test_another_colour_keeps_the_selection(explorer, lasso, units) -> None:
-    """The map can be coloured again and again; it stays selected, and lassos still arrive."""
-    explorer.select(list(units.index[:5]))
+    """The map can be coloured again and again; it stays selected, and lassos tell exactly what they hold."""
+    chosen = [0, 1, 2, 3, 4]
+    explorer.select(list(units.index[chosen]))
     for colour in ("label", "confidence", "brightness", "outcome"):
         explorer.map.colour.value = colour
-        assert highlighted(explorer) == [0, 1, 2, 3, 4]
+        assert highlighted(explorer) == chosen
         assert explorer.notice.kind == "plain"
-        lasso(explorer.map, [0, 1, 2, 3, 4])
-        assert len(explorer.selection) == 5
+        chosen = [row + 7 for row in chosen]
+        lasso(explorer.map, chosen)
+        assert explorer.selection == list(units.index[chosen])
