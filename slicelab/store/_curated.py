@@ -81,7 +81,7 @@ class Slices:
                 return
             for edit in change.edits:
                 self._write_edit(edit, session)
-            number = _next_number(self._records, f"changes of {self._dataset}", session)
+            number = self._records.next_number(f"changes of {self._dataset}", session=session)
             self._records.insert("changes", self._change_record(change, number), session=session)
 
         self._records.transact(write)
@@ -258,8 +258,8 @@ class Queues:
         for chunk in _chunks(items):
 
             def write(session: Session, chunk: Sequence[QueueItem] = chunk) -> None:
-                _insert_all(self._records, "queue_items", [self._record(i) for i in chunk], session=session)
-                _insert_all(self._records, "queue_history", [_step(None, i) for i in chunk], session=session)
+                self._records.insert_many("queue_items", [self._record(i) for i in chunk], session=session)
+                self._records.insert_many("queue_history", [_step(None, i) for i in chunk], session=session)
 
             self._records.transact(write)
 
@@ -283,7 +283,7 @@ class Queues:
             for before, after in moves:
                 changes = {k: v for k, v in self._record(after).items() if k not in ("_id", "rev")}
                 self._records.update("queue_items", after.item_id, rev=before.rev, changes=changes, session=session)
-            _insert_all(self._records, "queue_history", [_step(b, a) for b, a in moves], session=session)
+            self._records.insert_many("queue_history", [_step(b, a) for b, a in moves], session=session)
             if with_batch is not None:
                 self._insert_batch(with_batch, session)
 
@@ -320,11 +320,11 @@ class Queues:
             documents = [
                 {"_id": f"{record_id}:{i}", "return_id": record_id, "number": i, **r} for i, r in enumerate(rows)
             ]
-            _insert_all(self._records, "return_rows", documents, session=session)
+            self._records.insert_many("return_rows", documents, session=session)
             for before, after in moves:
                 changes = {k: v for k, v in self._record(after).items() if k not in ("_id", "rev")}
                 self._records.update("queue_items", after.item_id, rev=before.rev, changes=changes, session=session)
-            _insert_all(self._records, "queue_history", [_step(b, a) for b, a in moves], session=session)
+            self._records.insert_many("queue_history", [_step(b, a) for b, a in moves], session=session)
 
         self._records.transact(write)
         return True
@@ -352,7 +352,7 @@ class Queues:
             for before, after in moves:
                 changes = {k: v for k, v in self._record(after).items() if k not in ("_id", "rev")}
                 self._records.update("queue_items", after.item_id, rev=before.rev, changes=changes, session=session)
-            _insert_all(self._records, "queue_history", [_step(b, a) for b, a in moves], session=session)
+            self._records.insert_many("queue_history", [_step(b, a) for b, a in moves], session=session)
 
         self._records.transact(write)
 
@@ -368,7 +368,7 @@ class Queues:
             {"_id": f"{batch.batch_id}:{i}", "batch_id": batch.batch_id, "number": i, "task": asdict(task)}
             for i, task in enumerate(batch.tasks)
         ]
-        _insert_all(self._records, "batch_tasks", tasks, session=session)
+        self._records.insert_many("batch_tasks", tasks, session=session)
 
     def _return(self, record: dict[str, Any]) -> Return:
         rows = sorted(self._records.find("return_rows", return_id=record["_id"]), key=lambda r: int(r["number"]))
@@ -379,19 +379,6 @@ class Queues:
 def return_id(returned: Return) -> str:
     """Id of a return: the same file for the same batch is the same return."""
     return f"{returned.batch_id}:{returned.sha256}"
-
-
-def _insert_all(records: Records, kind: str, documents: Sequence[dict[str, Any]], *, session: Session) -> None:
-    for document in documents:
-        records.insert(kind, document, session=session)
-
-
-def _next_number(records: Records, name: str, session: Session) -> int:
-    """Count up: 1, 2, 3, ... in the order of the transactions."""
-    record = records.get("counters", name, session=session)
-    if record is None:
-        return int(records.insert("counters", {"_id": name}, session=session)["rev"])
-    return int(records.update("counters", name, rev=record["rev"], changes={}, session=session)["rev"])
 
 
 def _chunks(items: Sequence[QueueItem], size: int = 2000) -> list[Sequence[QueueItem]]:
@@ -411,7 +398,7 @@ def _step(before: QueueItem | None, after: QueueItem) -> dict[str, Any]:
         "item_id": after.item_id,
         "from": None if before is None else before.state,
         "to": after.state,
-        "at": now(),
+        "at": now() if before is not None else after.added_at,
         "by": after.added_by,
         "batch_id": after.batch_id,
     }

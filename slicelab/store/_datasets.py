@@ -204,7 +204,6 @@ class Datasets:
         fiftyone = self._fiftyone()
         if not overwrite and (self._records.get("datasets", name) or fiftyone.dataset_exists(name)):
             raise ConflictError(f"A dataset {name!r} is there already. Choose another name, or pass overwrite=True.")
-        self._sweep()
         info = DatasetInfo(
             name,
             table.task,
@@ -214,9 +213,20 @@ class Datasets:
             metadata_columns=tuple(table.metadata_columns),
             categories={str(k): v for k, v in (categories or {}).items()},
         )
-        building = f"{name} (loading {new_id()[:8]})"
+        # Done again from the start when the database is killed meanwhile.
+        self._connection.run(lambda: self._build(info, table, predictions, progress=progress))
+        return self.info(name)
+
+    def _build(
+        self, info: DatasetInfo, table: SampleTable, predictions: Sequence[Predictions], *, progress: bool
+    ) -> None:
+        """Fill a dataset under a temporary name and put it in its place."""
+        self._sweep()
+        fiftyone = self._fiftyone()
+        building = f"{info.name} (loading {new_id()[:8]})"
         build = self._records.insert("builds", {"_id": building, "process": _me(), "complete": None})
         dataset = fiftyone.Dataset(building, persistent=True)
+        _running.add(building)
         try:
             declare_metadata(dataset, table.samples, table.metadata_columns)
             fields = {info.prediction_field(p.model): p for p in predictions}
@@ -224,13 +234,15 @@ class Datasets:
             write_samples(dataset, table, label_field=TRUTH, predictions=fields, load_id="", progress=progress)
             self._records.update("builds", building, rev=build["rev"], changes={"complete": _record(info)})
         except BaseException:
-            with suppress(Exception):  # the next creation cleans up what is left
+            _running.discard(building)
+            with suppress(Exception):  # else the next creation cleans up what is left
                 fiftyone.delete_dataset(building)
                 self._drop_build(building)
             raise
+        _running.discard(building)
         self._finish(building)
-        return self.info(name)
 
+    @_repeatable
     def add(
         self, name: str, table: SampleTable | None, predictions: Sequence[Predictions] = (), *, progress: bool = True
     ) -> DatasetInfo:
@@ -297,6 +309,7 @@ class Datasets:
         at = info.prediction_field(model)
         write_box_outcomes(dataset, units, label_field=info.label_field, prediction_field=at, outcome=outcome)
 
+    @_repeatable
     def write_label_version(
         self,
         name: str,
@@ -475,22 +488,27 @@ class Datasets:
         info = self.info(name)
         pending = {"load_id": load_id, "fields": list(fields), "process": _me()}
         self._records.update("datasets", name, rev=info.rev, changes={"pending": pending})
+        _running.add(load_id)
         try:
             yield
         except BaseException:
-            self._take_back(self.info(name), mine=True)
+            _running.discard(load_id)
+            with suppress(Exception):  # else the next opening takes it back
+                self._take_back(self.info(name))
             raise
+        finally:
+            _running.discard(load_id)
 
     def _commit(self, name: str, **changes: Any) -> None:
         info = self.info(name)
         self._records.update("datasets", name, rev=info.rev, changes={"pending": None, **changes})
 
-    def _take_back(self, info: DatasetInfo, *, mine: bool = False) -> None:
+    def _take_back(self, info: DatasetInfo) -> None:
         """Delete what an addition that was cut off has written."""
         if info.pending is None:
             return
         owner = Process(*info.pending["process"])
-        if not mine and is_alive(owner):
+        if _is_at_work(owner, info.pending["load_id"]):
             raise StateError(
                 f"Process {owner.pid} is adding to dataset {info.name!r} at this moment. Wait until it is done."
             )
@@ -508,7 +526,7 @@ class Datasets:
     def _sweep(self) -> None:
         """Finish, or delete, what creations that were cut off have left."""
         for build in self._records.find("builds"):
-            if is_alive(Process(*build["process"])):
+            if _is_at_work(Process(*build["process"]), build["_id"]):
                 continue
             log.warning("Dataset %s was cut off; cleaning up.", build["_id"])
             if build["complete"] is not None:
@@ -559,6 +577,15 @@ def _record(info: DatasetInfo) -> dict[str, Any]:
 
 
 _SIZE = ["metadata.width", "metadata.height"]
+
+
+_running: set[str] = set()
+"""Builds and additions of this process that haven't ended."""
+
+
+def _is_at_work(owner: Process, name: str) -> bool:
+    """Tell whether a build or an addition goes on; one of this process may have ended by an error."""
+    return name in _running if owner.pid == this_process().pid and is_alive(owner) else is_alive(owner)
 
 
 def _me() -> list[float]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from slicelab.core import SliceLabError
+from slicelab.core import NoMongodError, SliceLabError
 from slicelab.store._connection import Connection
 from slicelab.store._fiftyone import user_uri
 from slicelab.store._home import home as default_home
@@ -112,6 +112,8 @@ def _database(connection: Connection) -> Check:
         version = connection.client.server_info()["version"]
     except SliceLabError as error:
         first = str(error).splitlines()[0]
+        if isinstance(error, NoMongodError):
+            return Check("database", False, "there is no mongod to run it", "mend 'mongod' first")
         return Check("database", False, first, f"read {str(connection.home / 'mongod.log')!r}; mend what it names")
     return Check("database", True, f"MongoDB {version}, replica set {said.get('setName', '(sharded)')!r}, takes writes")
 

@@ -57,7 +57,9 @@ def mongod_pid():
 
     from slicelab.store import home
 
-    return json.loads((home() / "server.json").read_text())["pid"]
+    while (pid := json.loads((home() / "server.json").read_text())["pid"]) is None:
+        time.sleep(0.02)  # it is being started
+    return pid
 
 
 def run_and_kill(step, name, folder, *, victim, seed):
