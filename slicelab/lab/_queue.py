@@ -291,8 +291,9 @@ class LabQueue:
 
     def _was_written(self, into: str, provenance: dict[str, str]) -> bool:
         """Tell whether this very return was written into that field before the process was cut off."""
-        version = self._datasets.label_version(self.dataset, into)
-        return version is not None and {k: version.get(k) for k in provenance} == provenance
+        versions = self._datasets.label_versions(self.dataset, into)
+        there = into in self._datasets.info(self.dataset).label_fields
+        return there and any({k: v.get(k) for k in provenance} == provenance for v in versions)
 
     def _read(
         self, path: str | Path, batch: Batch | str | None, kind: str | None, all_reviewed: bool

@@ -360,10 +360,9 @@ class Datasets:
         )
         return self.info(name)
 
-    def label_version(self, name: str, label_field: str) -> dict[str, Any] | None:
-        """Return where a label field came from (None: it is the first, or it isn't there)."""
-        found = self._records.find("label_versions", dataset=name, field=label_field)
-        return found[0] if found else None
+    def label_versions(self, name: str, label_field: str) -> list[dict[str, Any]]:
+        """Return from where a label field was written, oldest first; several if the dataset was replaced between."""
+        return self._records.find("label_versions", dataset=name, field=label_field, sort="at")
 
     # -- reading -------------------------------------------------------------------------------------------------
 
