@@ -187,8 +187,20 @@ class _Occupied:
     """A program that has taken a port: it takes connections and closes them."""
 
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_server(("127.0.0.1", port))
+        self.socket = self._take(port)
         threading.Thread(target=self._serve, daemon=True).start()
+
+    @staticmethod
+    def _take(port: int) -> socket.socket:
+        """Take the port; a connection of another program may hold its number for a moment."""
+        until = time.monotonic() + 30
+        while True:
+            try:
+                return socket.create_server(("127.0.0.1", port))
+            except OSError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
 
     def _serve(self) -> None:
         while True:
