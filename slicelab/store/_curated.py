@@ -280,10 +280,7 @@ class Queues:
         """
 
         def write(session: Session) -> None:
-            for before, after in moves:
-                changes = {k: v for k, v in self._record(after).items() if k not in ("_id", "rev")}
-                self._records.update("queue_items", after.item_id, rev=before.rev, changes=changes, session=session)
-            self._records.insert_many("queue_history", [_step(b, a) for b, a in moves], session=session)
+            self._write_moves(moves, session)
             if with_batch is not None:
                 self._insert_batch(with_batch, session)
 
@@ -321,10 +318,7 @@ class Queues:
                 {"_id": f"{record_id}:{i}", "return_id": record_id, "number": i, **r} for i, r in enumerate(rows)
             ]
             self._records.insert_many("return_rows", documents, session=session)
-            for before, after in moves:
-                changes = {k: v for k, v in self._record(after).items() if k not in ("_id", "rev")}
-                self._records.update("queue_items", after.item_id, rev=before.rev, changes=changes, session=session)
-            self._records.insert_many("queue_history", [_step(b, a) for b, a in moves], session=session)
+            self._write_moves(moves, session)
 
         self._records.transact(write)
         return True
@@ -349,12 +343,16 @@ class Queues:
             self._records.update(
                 "returns", record["_id"], rev=record["rev"], changes={"merged_into": into}, session=session
             )
-            for before, after in moves:
-                changes = {k: v for k, v in self._record(after).items() if k not in ("_id", "rev")}
-                self._records.update("queue_items", after.item_id, rev=before.rev, changes=changes, session=session)
-            self._records.insert_many("queue_history", [_step(b, a) for b, a in moves], session=session)
+            self._write_moves(moves, session)
 
         self._records.transact(write)
+
+    def _write_moves(self, moves: Sequence[tuple[QueueItem, QueueItem]], session: Session) -> None:
+        """Update each item that is still as it was before, with a line in its history."""
+        for before, after in moves:
+            changes = {k: v for k, v in self._record(after).items() if k not in ("_id", "rev")}
+            self._records.update("queue_items", after.item_id, rev=before.rev, changes=changes, session=session)
+        self._records.insert_many("queue_history", [_step(b, a) for b, a in moves], session=session)
 
     def _record(self, item: QueueItem) -> dict[str, Any]:
         record = {k: v for k, v in asdict(item).items() if k != "item_id"}
