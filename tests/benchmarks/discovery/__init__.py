@@ -1,0 +1,1 @@
+"""Discovery beside its peers, on data whose failing groups are known."""
