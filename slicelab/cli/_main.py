@@ -163,6 +163,7 @@ def discover(
     max_slices: Annotated[int, typer.Option(help="At most this many.")] = 20,
     promote: Annotated[int, typer.Option(help="Make slices of the first N.")] = 0,
     csv: Annotated[str | None, typer.Option(help="Write the table to this file.")] = None,
+    spurious: Annotated[bool, typer.Option(help="Search predicted boxes that no label explains.")] = False,
 ) -> None:
     """Propose slices on which the model fails.
 
@@ -173,7 +174,7 @@ def discover(
     lab = slicelab.open(name)
     if not lab.has_embeddings():
         lab.embed()
-    found = lab.discover(model, max_slices=max_slices)
+    found = lab.discover(model, max_slices=max_slices, population="spurious" if spurious else "labelled")
     typer.echo(repr(found))
     if csv is not None:
         from slicelab.annotation import write_table

@@ -1,5 +1,6 @@
 """Nouns: frozen values, errors, checks and protocols, which every room speaks."""
 
+from slicelab.core._candidate import Candidate, CandidateTree, HeldOut
 from slicelab.core._case import (
     METRICS,
     VERDICTS,
@@ -69,8 +70,8 @@ from slicelab.core._report import (
     Finding,
     LoadReport,
 )
+from slicelab.core._rule import Rule
 from slicelab.core._slice import (
-    Candidate,
     Change,
     Edit,
     Slice,
@@ -123,6 +124,7 @@ __all__ = [
     "Batch",
     "Box",
     "Candidate",
+    "CandidateTree",
     "Case",
     "CaseResult",
     "Change",
@@ -132,6 +134,7 @@ __all__ = [
     "DrawnBox",
     "Edit",
     "Finding",
+    "HeldOut",
     "InvalidInputError",
     "LoadRefusedError",
     "LoadReport",
@@ -145,6 +148,7 @@ __all__ = [
     "Return",
     "ReturnFileError",
     "ReturnedRow",
+    "Rule",
     "RuleError",
     "SampleTable",
     "Slice",

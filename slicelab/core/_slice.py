@@ -1,4 +1,4 @@
-"""Candidate slices, slices and what may be done to them."""
+"""Slices and what may be done to them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import getpass
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any
 
 from slicelab.core._hashing import hash_value
 
@@ -30,51 +27,6 @@ def actor() -> str:
         return getpass.getuser()
     except (OSError, KeyError):
         return "unknown"
-
-
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """A group of units that discovery proposes.
-
-    Parameters
-    ----------
-    members
-        int64 (m,), row positions, most typical first.
-    membership
-        float32 (n,) in [0, 1]: how strongly every row belongs.
-    size, failures
-        Number of members and of failures among them.
-    failure_rate, interval
-        Share of failures and its interval (low, high) at 95 %.
-    base_rate
-        Share of failures of the population it was compared with.
-    p_value, q_value
-        One-sided test against the rest, and its value after Benjamini-Hochberg over all candidates tried.
-    description
-        What it is, in words made from labels and predictions.
-    unit_ids
-        Ids of `members`, same order; empty where `discover` was given no ids.
-    """
-
-    members: npt.NDArray[np.int64]
-    membership: npt.NDArray[np.float32]
-    size: int
-    failures: int
-    failure_rate: float
-    interval: tuple[float, float]
-    base_rate: float
-    p_value: float
-    q_value: float
-    status: Literal["confirmed", "candidate"] = "candidate"
-    name: str = ""
-    description: str = ""
-    unit_ids: tuple[str, ...] = ()
-    details: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def lift(self) -> float:
-        """How many times the base rate its failure rate is."""
-        return self.failure_rate / self.base_rate if self.base_rate else float("inf")
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,8 @@ def from_candidate(
         "base_rate": float(candidate.base_rate),
         "p_value": float(candidate.p_value),
         "q_value": float(candidate.q_value),
+        "kind": candidate.kind,
+        "rule": None if candidate.rule is None else candidate.rule.expression,
     }
     origin = {"origin": "discovery", "candidate": figures} | dict(provenance or {})
     return create_slice(name, members=candidate.unit_ids, existing=existing, model=model, provenance=origin, note=note)

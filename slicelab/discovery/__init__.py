@@ -2,6 +2,7 @@
 
 from slicelab.discovery._candidates import CandidateSlices
 from slicelab.discovery._discover import discover
+from slicelab.discovery._match import drift, match
 from slicelab.discovery._project import project
 
-__all__ = ["CandidateSlices", "discover", "project"]
+__all__ = ["CandidateSlices", "discover", "drift", "match", "project"]

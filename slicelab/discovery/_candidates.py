@@ -15,6 +15,16 @@ from slicelab.core import Candidate, InvalidInputError, check_matrix, visible
 from slicelab.discovery._project import FloatMatrix, embed_features, nearest
 
 NEIGHBOURS = 10
+COLUMNS = (
+    "name", "status", "kind", "size", "failures", "failure_rate", "low", "high", "base_rate", "lift", "held_out_n",
+    "held_out_rate", "effect", "effect_low", "effect_high", "p_value", "q_value", "stability", "coherence", "rule",
+    "rule_precision", "rule_recall", "description",
+)  # fmt: skip
+KINDS = {
+    "boundary": "no worse than others of the same confidence",
+    "small": "too few units to confirm",
+}
+SHOWN = ["name", "status", "kind", "size", "failure_rate", "base_rate", "effect", "q_value", "stability", "description"]
 
 
 class CandidateSlices(Sequence[Candidate]):
@@ -27,7 +37,7 @@ class CandidateSlices(Sequence[Candidate]):
     features
         float32 (n, k), the reduced embeddings that were searched.
     embeddings
-        float32 (n, d), as given.
+        float32 (n, d), as given; also an attribute.
     ids
         Ids of the rows; empty where none were given.
     projection
@@ -48,7 +58,7 @@ class CandidateSlices(Sequence[Candidate]):
     ) -> None:
         self._candidates = candidates
         self._features = features
-        self._embeddings = embeddings
+        self.embeddings = embeddings
         self._projection = projection
         self._random_state = random_state
         self.ids = ids
@@ -93,13 +103,10 @@ class CandidateSlices(Sequence[Candidate]):
             Another number of dimensions, or not finite.
         """
         rows = check_matrix(new_embeddings, "new embeddings")
-        if rows.shape[1] != self._embeddings.shape[1]:
-            raise InvalidInputError(
-                f"The new embeddings must have {self._embeddings.shape[1]} dimensions; got {rows.shape[1]}."
-            )
+        self._check_dimensions(rows, "new embeddings")
         if not len(self):
             return np.zeros((len(rows), 0), np.float32)
-        indices, _ = nearest(self._embeddings, NEIGHBOURS, queries=rows)
+        indices, _ = nearest(self.embeddings, NEIGHBOURS, queries=rows)
         memberships = np.stack([c.membership for c in self], axis=1)
         return np.asarray(memberships[indices].mean(axis=1), np.float32)
 
@@ -108,30 +115,60 @@ class CandidateSlices(Sequence[Candidate]):
 
         Returns
         -------
-        DataFrame with name, status, size, failures, failure_rate, low, high, base_rate, lift, p_value, q_value,
-        description.
+        DataFrame with name, status, kind, size, failures, failure_rate, low, high, base_rate, lift; held_out_n,
+        held_out_rate, effect, effect_low, effect_high (on the units that did not choose; NaN where none did);
+        p_value, q_value, stability, coherence, rule, rule_precision, rule_recall, description.
         """
-        columns = {
-            "name": [c.name for c in self],
-            "status": [c.status for c in self],
-            "size": [c.size for c in self],
-            "failures": [c.failures for c in self],
-            "failure_rate": [c.failure_rate for c in self],
-            "low": [c.interval[0] for c in self],
-            "high": [c.interval[1] for c in self],
-            "base_rate": [c.base_rate for c in self],
-            "lift": [c.lift for c in self],
-            "p_value": [c.p_value for c in self],
-            "q_value": [c.q_value for c in self],
-            "description": [c.description for c in self],
-        }
-        return pd.DataFrame(columns)
+        return pd.DataFrame([_row(candidate) for candidate in self], columns=list(COLUMNS))
+
+    def describe_with(self, texts: Sequence[str], vectors: npt.ArrayLike) -> list[str]:
+        """Say in words what sets each slice apart, for embeddings of a model that places texts beside images.
+
+        Parameters
+        ----------
+        texts
+            Phrases to choose from.
+        vectors
+            (len(texts), d): their vectors, from the same model as the embeddings (such as a local CLIP).
+
+        Returns
+        -------
+        For each slice the text whose vector points most from the mean of the others to the mean of the slice.
+
+        Raises
+        ------
+        InvalidInputError
+            Another number of rows or dimensions, or no text.
+
+        Notes
+        -----
+        **Source:** the naming step of Domino, Eyuboglu et al. 2022.
+        """
+        if not len(texts):
+            raise InvalidInputError("There must be at least one text to choose from; got none.")
+        words = check_matrix(vectors, "text vectors", rows=len(texts))
+        self._check_dimensions(words, "text vectors")
+        words = words / np.maximum(np.linalg.norm(words, axis=1, keepdims=True), 1e-12)
+        chosen = []
+        for candidate in self:
+            outside = np.ones(len(self.embeddings), bool)
+            outside[candidate.members] = False
+            middle = self.embeddings[outside].mean(axis=0) if outside.any() else 0.0
+            chosen.append(texts[int((words @ (self.embeddings[candidate.members].mean(axis=0) - middle)).argmax())])
+        return chosen
+
+    def _check_dimensions(self, rows: FloatMatrix, what: str) -> None:
+        if rows.shape[1] != self.embeddings.shape[1]:
+            raise InvalidInputError(f"The {what} must have {self.embeddings.shape[1]} dimensions; got {rows.shape[1]}.")
 
     def __repr__(self) -> str:
         confirmed = sum(c.status == "confirmed" for c in self)
         lines = [f"{len(self)} candidate slices, {confirmed} confirmed"]
         lines += [
-            visible(f"  {c.name}: {c.failures} of {c.size} fail ({c.failure_rate:.0%}, class {c.base_rate:.0%})")
+            visible(
+                f"  {c.name}: {c.failures} of {c.size} fail ({c.failure_rate:.0%}, class {c.base_rate:.0%}), {c.status}"
+                + ("" if c.kind == "slice" else f", {KINDS[c.kind]}")
+            )
             for c in self
         ]
         return "\n".join(lines)
@@ -140,4 +177,35 @@ class CandidateSlices(Sequence[Candidate]):
         if not len(self):
             return html.escape("No slice stands out: the failures look spread evenly within each class.")
         # DataFrame escapes its cells.
-        return str(self.frame().to_html(float_format="{:.3g}".format))
+        return str(self.frame()[SHOWN].to_html(float_format="{:.3g}".format))
+
+
+def _row(candidate: Candidate) -> dict[str, object]:
+    held_out, rule, nan = candidate.held_out, candidate.rule, float("nan")
+    low, high = candidate.interval
+    effect_low, effect_high = (nan, nan) if held_out is None else held_out.effect_interval
+    return {
+        "name": candidate.name,
+        "status": candidate.status,
+        "kind": candidate.kind,
+        "size": candidate.size,
+        "failures": candidate.failures,
+        "failure_rate": candidate.failure_rate,
+        "low": low,
+        "high": high,
+        "base_rate": candidate.base_rate,
+        "lift": candidate.lift,
+        "held_out_n": 0 if held_out is None else held_out.n,
+        "held_out_rate": nan if held_out is None else held_out.rate,
+        "effect": nan if held_out is None else held_out.effect,
+        "effect_low": effect_low,
+        "effect_high": effect_high,
+        "p_value": candidate.p_value,
+        "q_value": candidate.q_value,
+        "stability": candidate.stability,
+        "coherence": candidate.coherence,
+        "rule": "" if rule is None else rule.expression,
+        "rule_precision": nan if rule is None else rule.precision,
+        "rule_recall": nan if rule is None else rule.recall,
+        "description": candidate.description,
+    }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,13 @@ from slicelab.discovery._project import FloatMatrix
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 MIN_SIZE = 10
 MAX_SHARE = 0.35
-PENALTY = 1.0
+PENALTY = 1.5
+GAP = 0.04
+"""Two parts of a node with less conductance than this are two clusters."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,25 +44,46 @@ class ClusterTree:
         """Number of leaves."""
         return len(self.children) + 1
 
+    @cached_property
+    def sizes(self) -> IntArray:
+        """Number of leaves under every node, int64 (2n - 1,)."""
+        n = self.n_leaves
+        sizes = [1] * n
+        for left, right in self.children.tolist():
+            sizes.append(sizes[left] + sizes[right])
+        return np.array(sizes, np.int64)
+
+    @cached_property
+    def _starts(self) -> IntArray:
+        """Place of every node's first leaf in an order in which the leaves of a node stand together."""
+        n, sizes = self.n_leaves, self.sizes.tolist()
+        starts = [0] * (2 * n - 1)
+        for i in range(n - 2, -1, -1):
+            left, right = self.children[i].tolist()
+            starts[left] = starts[n + i]
+            starts[right] = starts[n + i] + sizes[left]
+        return np.array(starts, np.int64)
+
+    @cached_property
+    def _order(self) -> IntArray:
+        return np.argsort(self._starts[: self.n_leaves])
+
+    @cached_property
+    def parents(self) -> IntArray:
+        """The node above every node, -1 above the root, int64 (2n - 1,)."""
+        above = np.full(2 * self.n_leaves - 1, -1, np.int64)
+        above[self.children.ravel()] = np.repeat(np.arange(self.n_leaves, 2 * self.n_leaves - 1), 2)
+        return above
+
     def totals(self, leaf_values: FloatArray) -> FloatArray:
         """Sum a value of the leaves over every node: float64 (2n - 1,)."""
-        n = self.n_leaves
-        sums = np.zeros(2 * n - 1)
-        sums[:n] = leaf_values
-        for i, (left, right) in enumerate(self.children):
-            sums[n + i] = sums[left] + sums[right]
-        return sums
+        running = np.concatenate([[0.0], np.cumsum(np.asarray(leaf_values, np.float64)[self._order])])
+        return np.asarray(running[self._starts + self.sizes] - running[self._starts])
 
     def leaves(self, node: int) -> IntArray:
         """Return the leaves under a node, ascending."""
-        found, stack = [], [node]
-        while stack:
-            at = stack.pop()
-            if at < self.n_leaves:
-                found.append(at)
-            else:
-                stack.extend(self.children[at - self.n_leaves].tolist())
-        return np.array(sorted(found), np.int64)
+        start = int(self._starts[node])
+        return np.sort(self._order[start : start + int(self.sizes[node])])
 
 
 def grow_tree(points: FloatMatrix, *, n_neighbors: int = 15) -> ClusterTree:
@@ -117,11 +142,54 @@ def likelihood_ratio(size: FloatArray, failed: FloatArray, base_rate: float) -> 
     return np.asarray(np.where(rate > base_rate, size * (up + down), 0.0))
 
 
+def conductance(tree: ClusterTree, neighbours: IntArray) -> FloatArray:
+    """Say how well the two halves of every node hang together.
+
+    Parameters
+    ----------
+    tree
+        Over n units.
+    neighbours
+        int64 (n, k): nearest neighbours of every unit, in the space of the vectors (without itself).
+
+    Returns
+    -------
+    float64 (n - 1,), for node n + i: the edges of the symmetric neighbour graph between its two children, over
+    twice the edges inside the smaller child plus those between. Near 0: two clusters with a gap; 1: no edge inside.
+
+    Notes
+    -----
+    **Source:** the conductance of a cut, Kannan, Vempala and Vetta 2004, here within the node alone.
+    """
+    n, k = neighbours.shape
+    pairs = np.sort(np.stack([np.repeat(np.arange(n), k), neighbours.ravel()], axis=1), axis=1)
+    pairs = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
+    between = np.bincount(_common_nodes(tree, pairs), minlength=2 * n - 1).astype(np.float64)
+    within = between.copy()
+    for i, (left, right) in enumerate(tree.children.tolist()):
+        within[n + i] += within[left] + within[right]
+    smaller = np.minimum(within[tree.children[:, 0]], within[tree.children[:, 1]])
+    volume = 2 * smaller + between[n:]
+    return np.divide(between[n:], volume, out=np.zeros(n - 1), where=volume > 0)
+
+
+def _common_nodes(tree: ClusterTree, pairs: IntArray) -> IntArray:
+    """Return the lowest node above both leaves of every pair: a node's number is larger than those below it."""
+    low, high = pairs[:, 0].copy(), pairs[:, 1].copy()
+    active = np.arange(len(pairs))
+    while len(active):
+        a, b = low[active], high[active]
+        low[active], high[active] = tree.parents[np.minimum(a, b)], np.maximum(a, b)
+        active = active[low[active] != high[active]]
+    return high
+
+
 def scan_tree(
     tree: ClusterTree,
     failures: FloatArray,
     *,
     weights: FloatArray | None = None,
+    gaps: FloatArray | None = None,
     penalty: float = PENALTY,
     min_size: int = MIN_SIZE,
     max_share: float = MAX_SHARE,
@@ -135,7 +203,10 @@ def scan_tree(
     failures
         float64 (n,) in [0, 1].
     weights
-        float64 (n,), 1 for units to look at and 0 for the others; None: all.
+        float64 (n,), how often each unit counts (0 for units not to look at); None: all once.
+    gaps
+        `conductance` of the tree: a node whose children both stand out and are apart (below `GAP`) is never taken
+        whole. None: no such rule.
     penalty
         A node must earn `penalty * ln(n)`.
     min_size, max_share
@@ -152,19 +223,28 @@ def scan_tree(
     if not 0 < base_rate < 1:
         return []
     gain = likelihood_ratio(size, failed, base_rate) - penalty * np.log(n)
-    counts = tree.totals(np.ones(len(failures)))
-    gain[(counts < min_size) | (size < 1) | (size > max_share * n)] = -np.inf
-    leaves = tree.n_leaves
-    best = np.maximum(gain, 0.0)
-    for i, (left, right) in enumerate(tree.children):
-        best[leaves + i] = max(best[leaves + i], best[left] + best[right])
-    chosen, stack = [], [2 * leaves - 2]
+    gain[(tree.sizes < min_size) | (size < 1) | (size > max_share * n)] = -np.inf
+    apart = np.zeros(len(tree.children), bool) if gaps is None else gaps < GAP
+    best, whole = _best_below(tree, gain, apart)
+    chosen, stack = [], [2 * tree.n_leaves - 2]
     while stack:
         node = stack.pop()
         if best[node] <= 0:
             continue
-        if gain[node] >= best[node]:
+        if whole[node]:
             chosen.append(node)
-        elif node >= leaves:
-            stack.extend(tree.children[node - leaves].tolist())
+        elif node >= tree.n_leaves:
+            stack.extend(tree.children[node - tree.n_leaves].tolist())
     return sorted(chosen, key=lambda node: (-gain[node], node))
+
+
+def _best_below(tree: ClusterTree, gain: FloatArray, apart: Mask) -> tuple[list[float], list[bool]]:
+    """Return the most that can be earned below every node, and whether by taking the node whole."""
+    best = np.maximum(gain, 0.0).tolist()
+    whole = (gain > 0).tolist()
+    separate = apart.tolist()
+    for i, (left, right) in enumerate(tree.children.tolist()):
+        node, below = tree.n_leaves + i, best[left] + best[right]
+        if below > best[node] or (separate[i] and best[left] > 0 and best[right] > 0):
+            best[node], whole[node] = below, False
+    return best, whole

@@ -15,9 +15,11 @@ from slicelab.evaluation._mean_average_precision import (
 from slicelab.evaluation._measure_detection import Selection, f1_of
 from slicelab.evaluation._metric_value import metric_value
 from slicelab.evaluation._overall import confusion, overall
+from slicelab.evaluation._surroundings import SURROUNDINGS, surroundings
 
 __all__ = [
     "IOU_THRESHOLDS",
+    "SURROUNDINGS",
     "MapResult",
     "MetricValue",
     "PairedDifference",
@@ -37,5 +39,6 @@ __all__ = [
     "paired_bootstrap",
     "rank_predictions",
     "resampled_weights",
+    "surroundings",
     "wilson_interval",
 ]

@@ -28,7 +28,7 @@ from slicelab.core import (
 from slicelab.lab._pictures import Pictures
 from slicelab.lab._queue import LabQueue
 from slicelab.lab._suite import LabSuite
-from slicelab.lab._units import Units
+from slicelab.lab._units import Population, Units
 from slicelab.store import Cases, Connection, DatasetInfo, Datasets, Queues, Slices, Vectors
 
 if TYPE_CHECKING:
@@ -223,13 +223,16 @@ class Lab:
         model: str,
         *,
         embeddings: str = DEFAULT,
+        population: Population = "labelled",
+        graded: bool = False,
+        groups: str | None = None,
+        describe: bool = True,
         max_slices: int = 20,
         random_state: int = 0,
+        workers: int = 1,
         progress: bool = True,
     ) -> CandidateSlices:
         """Propose slices on which a model fails more than on others of their class.
-
-        For detection these are groups of labelled objects (missed, misclassified or badly located).
 
         Parameters
         ----------
@@ -237,28 +240,47 @@ class Lab:
             Its name.
         embeddings
             Name of the vectors.
-        max_slices, random_state, progress
+        population
+            For detection: "labelled" searches the labelled objects (missed, misclassified or badly located),
+            "spurious" the predicted boxes for those that no label explains.
+        graded
+            Take the loss, 1 - p(label), instead of right or wrong.
+        groups
+            A metadata column whose values are not independent, such as the video or patient of a sample.
+        describe
+            Describe slices by rules over metadata, position and image statistics (measured once, then kept).
+        max_slices, random_state, workers, progress
             As `slicelab.discovery.discover`.
 
         Returns
         -------
         CandidateSlices, best first; `unit_ids` of each are this dataset's.
+
+        Raises
+        ------
+        InvalidInputError
+            No such column, or a population that the task doesn't have.
         """
         from slicelab.discovery import discover
 
         names, vectors = self._vectors.load(embeddings)
-        units = self._units.objects(model)
+        units = self._units.population(model, population)
         rows = np.flatnonzero(pd.Index(names).isin(units.index))
         units = units.loc[[names[i] for i in rows]]
+        if groups is not None and groups not in units:
+            raise InvalidInputError(f"There is no column {groups!r}; there are {', '.join(map(str, units.columns))}.")
         found = discover(
             vectors[rows],
-            units["failure"].to_numpy(bool),
+            units["loss"].to_numpy(float) if graded else units["failure"].to_numpy(bool),
             units["label"].to_numpy(object),
-            units["prediction"].to_numpy(object),
+            units["prediction"].to_numpy(object) if population == "labelled" else None,
             units["confidence"].to_numpy(float),
             max_slices,
             random_state,
+            attributes=self._units.attributes(units, progress=progress) if describe else None,
+            groups=None if groups is None else units[groups].to_numpy(object),
             ids=list(units.index),
+            workers=workers,
             progress=progress,
         )
         self._found[model] = found

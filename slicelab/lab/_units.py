@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
 from slicelab import curation
-from slicelab.core import Predictions, SampleTable, unit_key
+from slicelab.core import InvalidInputError, Predictions, SampleTable, unit_key
 from slicelab.store import DatasetInfo, Datasets
 
 if TYPE_CHECKING:
     from slicelab.embeddings import ImageItem
+
+
+Population = Literal["labelled", "spurious"]
 
 
 class Units:
@@ -67,6 +70,34 @@ class Units:
         """Return the units that carry a label: samples, or labelled objects."""
         units = self.frame(model)
         return units if "label_id" not in units else units[units["label_id"].notna()]
+
+    def population(self, model: str, population: Population) -> pd.DataFrame:
+        """Return the units to search for slices in, `label` being what they are compared within.
+
+        "labelled": what carries a label. "spurious": what the model predicted (labelled objects that it found, and
+        boxes that no label explains), each under the class that was predicted; a failure is a box without a label.
+        """
+        if population == "labelled":
+            return self.objects(model)
+        units = self.frame(model)
+        if "label_id" not in units:
+            raise InvalidInputError(
+                f"Spurious boxes are a population of detection; {self._name!r} holds classifications. "
+                'Leave population="labelled".'
+            )
+        units = units[units["prediction"].notna()].copy()
+        units["label"], units["failure"] = units["prediction"], units["outcome"].isin(["spurious", "duplicate"])
+        return units
+
+    def attributes(self, units: pd.DataFrame, *, progress: bool) -> pd.DataFrame:
+        """Return what slices are described with: metadata, position, surroundings and image statistics."""
+        from slicelab.embeddings import STATISTICS
+        from slicelab.evaluation import SURROUNDINGS
+
+        statistics = self.measure(list(self.info().models), progress=progress)
+        joined = units.join(statistics[[c for c in statistics if c not in units]])
+        names = [*self.table().metadata_columns, *SURROUNDINGS, *STATISTICS]
+        return joined[[name for name in dict.fromkeys(names) if name in joined]]
 
     def overall(self, model: str) -> pd.DataFrame:
         """Return the model's metrics with intervals."""
@@ -132,6 +163,8 @@ class Units:
         return detection_units(table, predictions)
 
     def _with_columns(self, units: pd.DataFrame) -> pd.DataFrame:
+        from slicelab.evaluation import surroundings
+
         table = self.table()
         attributes = dict(units.attrs)
         more = table.samples.loc[units["key"], ["sha256", *table.metadata_columns]]
@@ -139,8 +172,7 @@ class Units:
         units = units.join(more[[c for c in more if c not in units]])
         if "x" in units:
             size = table.samples.loc[units["key"], ["width", "height"]].to_numpy(np.float64)
-            units["area_share"] = (units["width"] * units["height"]).to_numpy() / size.prod(axis=1)
-            units["aspect"] = units["width"] / units["height"]
+            units = units.join(surroundings(units, size))
         if self._statistics is not None:
             units = units.join(self._statistics[[c for c in self._statistics if c not in units]])
         units.attrs.update(attributes)

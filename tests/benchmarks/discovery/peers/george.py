@@ -58,7 +58,8 @@ def propose(setting: Setting, *, factor: int = 5, by: str = "rate") -> Proposed:
     """
     losses = -np.log(np.maximum(setting.label_probabilities.astype(np.float64), 1e-6))
     assigned = np.full(len(setting), -1, np.int64)
-    scores, new_scores = [], []
+    scores: list[Doubles] = []
+    new_scores: list[Doubles] = []
     for label in np.unique(setting.labels):
         rows = setting.labels == label
         if rows.sum() < SMALLEST:

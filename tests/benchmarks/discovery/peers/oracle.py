@@ -1,6 +1,7 @@
 """The supervised ceiling: what a linear boundary in the embedding reaches when the true slices are its labels.
 
-No method that searches can be expected to pass it where slices are convex. Not a peer, so not among PEERS.
+Searching can pass it where slices are curved, lie in parts, or hold few units for the number of dimensions: a linear
+boundary, fitted out of fold, is then not the ceiling. Not a peer, so not among PEERS.
 """
 
 from __future__ import annotations

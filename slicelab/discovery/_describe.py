@@ -1,0 +1,2 @@
+def describe(inside, attributes, half, *, random_state=0):
+    return None

@@ -1,0 +1,70 @@
+"""Which units are compared with which, in which order, and which half they belong to."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from slicelab.discovery._project import FloatMatrix
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+Objects = npt.NDArray[np.object_]
+
+MIN_UNITS = 60
+MIN_FAILURES = 5
+
+
+def class_codes(classes: Objects | None, n: int) -> IntArray:
+    """Return the number of every row's class, by name from 0 (int64 (n,)); all 0 where there are no classes."""
+    if classes is None:
+        return np.zeros(n, np.int64)
+    names = pd.Series(classes, dtype=object).fillna("").astype(str)
+    return pd.factorize(names, sort=True)[0].astype(np.int64)
+
+
+def canonical_order(vectors: FloatMatrix, failures: FloatArray, codes: IntArray) -> tuple[IntArray, IntArray]:
+    """Order rows by their content, so that the same rows in another order give the same slices.
+
+    Returns
+    -------
+    order, int64 (n,); and fingerprints int64 (n,) of the vectors, rows as given: duplicates share one.
+    """
+    prints = np.fromiter(
+        (
+            int.from_bytes(hashlib.blake2b(row.tobytes(), digest_size=8).digest(), "little", signed=True)
+            for row in vectors
+        ),
+        np.int64,
+        len(vectors),
+    )
+    return np.lexsort((codes, failures, prints)), prints
+
+
+def halves(groups: IntArray, random_state: int) -> IntArray:
+    """Deal units to two halves, int64 (n,) of 0 and 1; units of one group stay together."""
+    _, codes = np.unique(groups, return_inverse=True)
+    count = int(codes.max(initial=-1)) + 1
+    side = np.random.default_rng(random_state).permutation(count) % 2
+    return np.asarray(side[codes], np.int64)
+
+
+def populations(codes: IntArray, failures: FloatArray) -> list[IntArray]:
+    """Return the rows of each class that is large enough, and of all the small ones together.
+
+    Large enough are 60 units, of which 5 and not all fail.
+    """
+    groups = [np.flatnonzero(codes == code) for code in np.unique(codes)]
+    large = [rows for rows in groups if searchable(failures[rows])]
+    small = [rows for rows in groups if not searchable(failures[rows])]
+    if len(small) > 1 and searchable(failures[pooled := np.sort(np.concatenate(small))]):
+        large.append(pooled)
+    return large
+
+
+def searchable(failures: FloatArray) -> bool:
+    """Tell whether a population has enough units and failures to look for slices."""
+    return len(failures) >= MIN_UNITS and MIN_FAILURES <= failures.sum() < len(failures)
