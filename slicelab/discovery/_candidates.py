@@ -104,8 +104,8 @@ class CandidateSlices(Sequence[Candidate]):
         """
         rows = check_matrix(new_embeddings, "new embeddings")
         self._check_dimensions(rows, "new embeddings")
-        if not len(self):
-            return np.zeros((len(rows), 0), np.float32)
+        if not len(self) or not len(rows):
+            return np.zeros((len(rows), len(self)), np.float32)
         indices, _ = nearest(self.embeddings, NEIGHBOURS, queries=rows)
         memberships = np.stack([c.membership for c in self], axis=1)
         return np.asarray(memberships[indices].mean(axis=1), np.float32)

@@ -151,8 +151,8 @@ def kind_of(
     held_out: HeldOut | None, q_class: float, q_both: float, tried: int
 ) -> Literal["slice", "boundary", "small"]:
     """Say what a slice amounts to: see `Candidate.kind`."""
-    if held_out is None:
+    if held_out is None or q_both <= ALPHA:
         return "slice"
-    if q_both > ALPHA >= q_class:
+    if q_class <= ALPHA:
         return "boundary"
     return "small" if held_out.smallest_p_value * max(tried, 1) > ALPHA else "slice"

@@ -13,7 +13,7 @@ from slicelab.core import Candidate, HeldOut, InvalidInputError, check_matrix, c
 from slicelab.discovery._candidates import CandidateSlices
 from slicelab.discovery._confirm import hold_out, q_values
 from slicelab.discovery._explain import Explained, Judged, explain
-from slicelab.discovery._populations import canonical_order, class_codes, halves, populations
+from slicelab.discovery._populations import canonical_order, class_codes, halves, populations, tied
 from slicelab.discovery._project import FloatMatrix, reduce_features
 from slicelab.discovery._search import Found, Landscape, coherence, find, jaccard, stability
 
@@ -131,6 +131,8 @@ def discover(
     """
     vectors = check_matrix(embeddings, "embeddings")
     n = len(vectors)
+    if n and not vectors.shape[1]:
+        raise InvalidInputError(f"The embeddings must have at least one dimension; got shape {vectors.shape}.")
     failed = _check_failures(failures, n)
     classes = _check_column(labels, n, "labels")
     predicted = _check_column(predictions, n, "predictions")
@@ -138,7 +140,7 @@ def discover(
     _check_rest(n, ids, attributes, max_slices, workers)
     codes = class_codes(classes, n)
     order, prints = canonical_order(vectors, failed, codes)
-    together = prints if groups is None else class_codes(_check_column(groups, n, "groups"), n)
+    together = prints if groups is None else tied(class_codes(_check_column(groups, n, "groups"), n), prints)
     units = _Units(
         vectors=vectors[order],
         features=reduce_features(vectors[order]) if n else vectors,

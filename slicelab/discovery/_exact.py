@@ -9,6 +9,9 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
+SMALLEST = 1e-300
+"""Stands for p-values that a float can't hold: none is 0."""
+
 
 def exceedance(failures: FloatArray, inside: Mask, strata: IntArray) -> float:
     """Probability of at least so many failures inside, were they spread at random within every stratum.
@@ -36,15 +39,14 @@ def exceedance(failures: FloatArray, inside: Mask, strata: IntArray) -> float:
         return _graded_exceedance(failures, inside, strata)
     distribution, lowest = _distribution(failures, inside, strata)
     observed = int(failures[inside].sum()) - lowest
-    return float(min(1.0, distribution[observed:].sum()))
+    return float(np.clip(distribution[observed:].sum(), SMALLEST, 1.0))
 
 
 def smallest_exceedance(failures: FloatArray, inside: Mask, strata: IntArray) -> float:
     """Return the p-value if as many units inside had failed as could have: what the slice's size allows at best."""
-    if not np.isin(failures, (0.0, 1.0)).all():
-        failures = (failures >= 0.5).astype(np.float64)
-    distribution, _ = _distribution(failures, inside, strata)
-    return float(min(1.0, distribution[-1]))
+    worst = np.empty(len(failures))
+    worst[np.lexsort((inside, strata))] = failures[np.lexsort((failures, strata))]
+    return exceedance(worst, inside, strata)
 
 
 def _distribution(failures: FloatArray, inside: Mask, strata: IntArray) -> tuple[FloatArray, int]:
@@ -77,7 +79,7 @@ def _graded_exceedance(failures: FloatArray, inside: Mask, strata: IntArray) -> 
         return 1.0
     z, skewness = (float(failures[inside].sum()) - mean) / variance**0.5, third / variance**1.5
     tail = norm.sf(z) if abs(skewness) < 1e-6 else pearson3.sf(z, skewness)
-    return float(np.clip(tail, 1e-300, 1.0))
+    return float(np.clip(tail, SMALLEST, 1.0))
 
 
 def _moments(values: FloatArray, m: int) -> tuple[float, float, float]:

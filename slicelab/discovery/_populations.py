@@ -44,6 +44,20 @@ def canonical_order(vectors: FloatMatrix, failures: FloatArray, codes: IntArray)
     return np.lexsort((codes, failures, prints)), prints
 
 
+def tied(groups: IntArray, prints: IntArray) -> IntArray:
+    """Join groups that share a vector, int64 (n,): rows that are of one group, or alike, have one number."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if not len(groups):
+        return groups
+    of = np.unique(groups, return_inverse=True)[1]
+    alike = np.unique(prints, return_inverse=True)[1] + int(of.max()) + 1
+    count = int(alike.max()) + 1
+    graph = coo_array((np.ones(len(of)), (of, alike)), shape=(count, count))
+    return np.asarray(connected_components(graph, directed=False)[1][of], np.int64)
+
+
 def halves(groups: IntArray, random_state: int) -> IntArray:
     """Deal units to two halves, int64 (n,) of 0 and 1; units of one group stay together."""
     _, codes = np.unique(groups, return_inverse=True)

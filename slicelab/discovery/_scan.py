@@ -22,7 +22,7 @@ Mask = npt.NDArray[np.bool_]
 
 MIN_SIZE = 10
 MAX_SHARE = 0.35
-PENALTY = 1.5
+PENALTY = 1.0
 GAP = 0.04
 """Two parts of a node with less conductance than this are two clusters."""
 

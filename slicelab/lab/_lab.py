@@ -286,6 +286,44 @@ class Lab:
         self._found[model] = found
         return found
 
+    def discover_rules(
+        self,
+        model: str,
+        *,
+        population: Population = "labelled",
+        max_slices: int = 20,
+        random_state: int = 0,
+        progress: bool = True,
+    ) -> tuple[Candidate, ...]:
+        """Propose slices from metadata, position and image statistics alone; needs no vectors.
+
+        Parameters
+        ----------
+        model, population
+            As `discover`.
+        max_slices, random_state
+            As `slicelab.discovery.discover_rules`.
+        progress
+            Show a progress bar while pictures are measured.
+
+        Returns
+        -------
+        Candidates, best first, each with its `rule`; tested on held-out units as those of `discover`.
+        """
+        from slicelab.discovery import discover_rules
+
+        units = self._units.population(model, population)
+        confidences = units["confidence"].to_numpy(float)
+        return discover_rules(
+            self._units.attributes(units, progress=progress).assign(label=units["label"]),
+            units["failure"].to_numpy(bool),
+            units["label"].to_numpy(object),
+            confidences=confidences if np.isfinite(confidences).all() else None,
+            max_slices=max_slices,
+            random_state=random_state,
+            ids=list(units.index),
+        )
+
     def explore(self, model: str, *, embeddings: str = DEFAULT, **options: Any) -> Explorer:
         """Open the widget: map, slices, pictures, and curation by hand.
 

@@ -27,9 +27,9 @@ def main() -> None:
         for suite in options.suite:
             run_suite(suite, options.method, options.dev)
     text = report(options.suite, options.dev)
-    print(text)
     if options.out is not None:
         options.out.write_text(text)
+    print(text)
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def _spotcheck(suite: str, dev: bool, found: dict[str, Results]) -> str:
     note = (
         "DR: share of the true slices that are discovered. FDR@u: over the slices up to the one at which DR stops "
         "rising. Claimed: those that a method says are failing groups (SliceLab: confirmed; most: all). The oracle is "
-        "a linear model that is told the true slices: a ceiling, not a peer."
+        "a linear model that is told the true slices, judged out of fold: a reference, not a peer."
     )
     return "\n\n".join([*lines, _table(header, rows), note])
 
