@@ -121,7 +121,7 @@ def discover(
     -----
     Per class: UMAP to five dimensions from the embeddings alone, a Ward tree on its neighbour graph, and an exact
     search for the disjoint nodes with the largest likelihood ratio of their failures, less a penalty each (a scan
-    statistic, Kulldorff 1997); two parts with a gap between them are never taken as one. A vote among the 15 nearest
+    statistic, Kulldorff 1997); two parts that join across a gap are taken apart. A vote among the 15 nearest
     neighbours smooths the edges. No unit's own prediction, confidence or failure has a part in its membership.
 
     The same search is run on the failures of either half of the units alone; what it finds is tested, exactly, on the
@@ -226,6 +226,8 @@ def _search(units: _Units, rows: IntArray, random_state: int) -> _Searched:
     landscape = Landscape(units.features[rows], random_state)
     failures, half, codes = units.failures[rows], units.half[rows], units.codes[rows]
     confidences = None if units.confidences is None else units.confidences[rows]
+    if confidences is not None and not np.isfinite(confidences).all():
+        confidences = None  # for both halves: one that can't be told apart must not confirm for the other
     found = find(landscape, failures)
     tried = [
         _Tried(group.inside, side, hold_out(group.inside, failures, half != side, rows, codes, confidences))

@@ -122,10 +122,23 @@ def embed_features(
             min_dist=min_dist,
             random_state=random_state,
             n_jobs=1,
-            init="spectral" if n > 4 * n_components else "random",
+            init="spectral" if n > 4 * n_components and _connected(indices) else "pca",
             precomputed_knn=(indices, distances, None),
         )
         return np.ascontiguousarray(model.fit_transform(features), dtype=np.float32)
+
+
+def _connected(indices: npt.NDArray[np.int64]) -> bool:
+    """Tell whether the neighbour graph is in one piece.
+
+    UMAP lays out the pieces of another one with an eigensolver that restarts without a seed: not the same twice.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n, k = indices.shape
+    edges = coo_array((np.ones(n * k), (np.repeat(np.arange(n), k), indices.ravel())), shape=(n, n))
+    return int(connected_components(edges, directed=False, return_labels=False)) == 1
 
 
 def project(

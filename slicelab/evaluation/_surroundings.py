@@ -36,7 +36,7 @@ def surroundings(units: pd.DataFrame, sizes: npt.ArrayLike) -> pd.DataFrame:
     table["aspect"] = boxes[:, 2] / boxes[:, 3]
     table["centre_x"] = (boxes[:, 0] + boxes[:, 2] / 2) / extent[:, 0]
     table["centre_y"] = (boxes[:, 1] + boxes[:, 3] / 2) / extent[:, 1]
-    labelled = units["label_id"].notna().to_numpy()
+    labelled = units["label_id"].notna().to_numpy() & np.isfinite(boxes).all(axis=1)
     crowding, occlusion = np.full(len(units), np.nan), np.full(len(units), np.nan)
     for rows in units.groupby("key", sort=False).indices.values():
         covered, others = _among(boxes[rows], labelled[rows])
