@@ -138,7 +138,8 @@ def _connected(indices: npt.NDArray[np.int64]) -> bool:
 
     n, k = indices.shape
     edges = coo_array((np.ones(n * k), (np.repeat(np.arange(n), k), indices.ravel())), shape=(n, n))
-    return int(connected_components(edges, directed=False, return_labels=False)) == 1
+    pieces, _ = connected_components(edges, directed=False)
+    return bool(pieces == 1)
 
 
 def project(
