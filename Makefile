@@ -4,6 +4,7 @@
 #   make lab     JupyterLab on the first notebook
 #   make test    linters, types, room contracts, tests, notebooks, browser
 #   make doctor  check the machine
+#   make bench-discovery  slice discovery beside its peers (hours; what was done is kept, so it can be stopped)
 
 SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
@@ -12,9 +13,11 @@ BIN := .venv/bin
 READY := .venv/.ready
 JOBS ?= 2
 
-.PHONY: demo lab test doctor check pytest fix chromium clean help
+BENCH ?=
+
+.PHONY: bench-discovery demo lab test doctor check pytest fix chromium clean help
 help:
-	@sed -n '3,6p' Makefile
+	@sed -n '3,7p' Makefile
 
 demo: $(READY)
 	$(BIN)/slicelab demo --out out
@@ -36,6 +39,9 @@ check: $(READY)
 
 pytest: $(READY) chromium
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" --nbmake --nbmake-timeout=600 tests notebooks
+
+bench-discovery: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.discovery --out out/bench/discovery.md $(BENCH)
 
 fix: $(READY)
 	$(BIN)/ruff check --fix .

@@ -87,10 +87,13 @@ def _walk(lab: Lab, out: Path, say: Say, *, model: str, candidate: str, bar: Bar
     found = lab.discover(model)
     say(f"\nSlices on which {model} fails:")
     say(
-        found.frame()[["name", "status", "size", "failure_rate", "low", "high", "lift", "q_value"]].to_string(
+        found.frame()[["name", "status", "kind", "size", "failure_rate", "base_rate", "effect", "q_value"]].to_string(
             float_format="{:.3f}".format
         )
     )
+    say("\nAnd from metadata, position and image statistics alone:")
+    for by_rule in lab.discover_rules(model, max_slices=5, progress=False):
+        say(f"  {by_rule.failures} of {by_rule.size} fail ({by_rule.status}): {by_rule.description}")
     names = {s.name for s in lab.slices()}
     cases = {c.name for c in lab.suite(SUITE).cases}
     for proposed in found[:3]:

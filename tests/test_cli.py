@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+FOUND = "1 taken for 2, slant <= -0.21"
+"""The ones with a foot: named by what they are taken for and by the rule that describes them."""
+
 
 def test_every_command_has_help_with_an_example(run_cli):
     """`--help` of each command ends with a line that can be typed."""
@@ -37,14 +40,14 @@ def test_the_loop_by_command_line(run_cli, samples, tmp_path):
     assert "accuracy" in well("evaluate", "cli", "cnn")
     assert "1797 units" in well("embed", "cli", "--source", digits / "embeddings_cnn.npy")
     found = well("discover", "cli", "cnn", "--promote", "1", "--csv", tmp_path / "found.csv")
-    assert "1 taken for 2" in found
+    assert FOUND in found
     assert (tmp_path / "found.csv").read_text().startswith("name,status")
     well("slice", "create", "cli", "fours", "--rule", 'label == "4"')
     well("slice", "rename", "cli", "fours", "class/4")
     assert "undid" in well("slice", "undo", "cli")
     assert "fours" in well("slice", "list", "cli")
     well("slice", "promote", "cli", "fours", "--bar", "accuracy >= 0.9", "--suite", "release")
-    well("slice", "promote", "cli", "1 taken for 2", "--bar", "accuracy >= 0.9", "--suite", "release")
+    well("slice", "promote", "cli", FOUND, "--bar", "accuracy >= 0.9", "--suite", "release")
     suite = tmp_path / "release.json"
     well("suite", "save", "cli", "release", suite)
     assert "fours" in well("suite", "list", "cli")
@@ -56,7 +59,7 @@ def test_the_loop_by_command_line(run_cli, samples, tmp_path):
     done = run_cli(*gate, "--against", digits / "predictions_cnn_small.csv", SLICELAB_HOME="/nonexistent/home")
     assert (done.returncode, "fail" in done.stdout) == (1, True), done.stderr
     assert {r["verdict"] for r in json.loads((tmp_path / "r.json").read_text())["results"]} == {"pass", "fail"}
-    assert "queued" in well("queue", "add", "cli", "round-1", "1 taken for 2", "--reason", "relabel", "--limit", "5")
+    assert "queued" in well("queue", "add", "cli", "round-1", FOUND, "--reason", "relabel", "--limit", "5")
     assert "5 tasks" in well("queue", "export", "cli", "round-1", tmp_path / "batch", "--format", "csv")
     assert "5 exported" in well("queue", "list", "cli")
     assert "cli" in well("datasets")

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -164,6 +164,7 @@ def discover(
     promote: Annotated[int, typer.Option(help="Make slices of the first N.")] = 0,
     csv: Annotated[str | None, typer.Option(help="Write the table to this file.")] = None,
     spurious: Annotated[bool, typer.Option(help="Search predicted boxes that no label explains.")] = False,
+    rules: Annotated[bool, typer.Option(help="Also propose slices from metadata and image statistics alone.")] = False,
 ) -> None:
     """Propose slices on which the model fails.
 
@@ -174,8 +175,11 @@ def discover(
     lab = slicelab.open(name)
     if not lab.has_embeddings():
         lab.embed()
-    found = lab.discover(model, max_slices=max_slices, population="spurious" if spurious else "labelled")
+    population: Literal["labelled", "spurious"] = "spurious" if spurious else "labelled"
+    found = lab.discover(model, max_slices=max_slices, population=population)
     typer.echo(repr(found))
+    for rule in lab.discover_rules(model, max_slices=max_slices, population=population) if rules else ():
+        typer.echo(visible(f"  {rule.failures} of {rule.size} fail, {rule.status}: {rule.description}"))
     if csv is not None:
         from slicelab.annotation import write_table
 

@@ -31,7 +31,8 @@ def slices_frame(slices: Iterable[Candidate | Slice], units: pd.DataFrame) -> pd
     -------
     Columns `name` (a candidate without one: "candidate 3", counted from 1), `size`, `failures`, `failure_rate`,
     `low`, `high` (95 % Wilson interval), `lift` (failure rate over that of all units), `q_value` (NaN for slices),
-    `status` ("candidate", "confirmed" or "slice"), `description` and `version` (0 for candidates).
+    `status` ("candidate", "confirmed" or "slice"; "boundary" and "small" are candidates of that kind), `description`
+    and `version` (0 for candidates).
     """
     check_units(units)
     base = float(units["failure"].mean()) if len(units) else 0.0
@@ -51,7 +52,7 @@ def _candidate_row(candidate: Candidate, number: int) -> dict[str, Any]:
         "high": candidate.interval[1],
         "lift": candidate.lift,
         "q_value": candidate.q_value,
-        "status": candidate.status,
+        "status": candidate.status if candidate.kind == "slice" else candidate.kind,
         "description": candidate.description,
         "version": 0,
     }
