@@ -122,10 +122,17 @@ def embed_features(
             min_dist=min_dist,
             random_state=random_state,
             n_jobs=1,
-            init="spectral" if n > 4 * n_components and _connected(indices) else "pca",
+            init=_start(features, indices, n_components),
             precomputed_knn=(indices, distances, None),
         )
         return np.ascontiguousarray(model.fit_transform(features), dtype=np.float32)
+
+
+def _start(features: FloatMatrix, indices: npt.NDArray[np.int64], n_components: int) -> str:
+    """Choose where UMAP starts from; each of these is the same on every run."""
+    if len(features) > 4 * n_components and _connected(indices):
+        return "spectral"
+    return "pca" if min(features.shape) >= n_components else "random"
 
 
 def _connected(indices: npt.NDArray[np.int64]) -> bool:
