@@ -122,7 +122,8 @@ def discover(
     Per class: UMAP to five dimensions from the embeddings alone, a Ward tree on its neighbour graph, and an exact
     search for the disjoint nodes with the largest likelihood ratio of their failures, less a penalty each (a scan
     statistic, Kulldorff 1997); two parts that join across a gap are taken apart. A vote among the 15 nearest
-    neighbours smooths the edges. Failures choose among groups that the vectors alone have made; predictions and confidences do not.
+    neighbours smooths the edges. Failures choose among groups that the vectors alone have made; predictions and
+    confidences do not.
 
     The same search is run on the failures of either half of the units alone; what it finds is tested, exactly, on the
     other half, against its class and against units of the same confidence. The q-value is Benjamini and Hochberg's
