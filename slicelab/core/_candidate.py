@@ -89,8 +89,8 @@ class Candidate:
     held_out
         None where neither half of the units alone led to this group.
     stability
-        Mean Jaccard index with the most similar group found again on bootstraps (and, up to 2,000 units of a
-        population, on a second map), in [0, 1].
+        Mean Jaccard index with the most similar group found again on bootstraps of the units and on maps of single
+        seeds, in [0, 1].
     coherence
         How much tighter its units lie together than random ones of the same population and confidence: share of
         their 10 nearest neighbours that are members, scaled so that random is 0 and all is 1. NaN: not measured.

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import Candidate, HeldOut, InvalidInputError, check_matrix, check_unique
+from slicelab.core import Candidate, HeldOut, InvalidInputError, check_matrix
 from slicelab.discovery._candidates import CandidateSlices
+from slicelab.discovery._check_units import check_column, check_confidences, check_failures, check_rest
 from slicelab.discovery._confirm import hold_out, q_values
 from slicelab.discovery._explain import Explained, Judged, explain
-from slicelab.discovery._populations import canonical_order, class_codes, halves, populations, tied
+from slicelab.discovery._populations import canonical_order, class_codes, group_codes, halves, populations, tied
 from slicelab.discovery._project import FloatMatrix, reduce_features
 from slicelab.discovery._search import Found, Landscape, coherence, find, jaccard, stability
 
@@ -96,8 +97,8 @@ def discover(
     attributes
         DataFrame with n rows (metadata, image statistics): slices are described by rules over its columns.
     groups
-        (n,) units that are not independent, such as the frames of one video: they stay in one half. Rows with
-        equal vectors always do.
+        (n,) units that are not independent, such as the frames of one video: they stay in one half. A missing value
+        is a group of its own. Rows with equal vectors always stay together.
     ids
         (n,) unique ids of the units; they come back as `unit_ids`.
     projection
@@ -121,9 +122,10 @@ def discover(
     -----
     Per class: UMAP to five dimensions from the embeddings alone, a Ward tree on its neighbour graph, and an exact
     search for the disjoint nodes with the largest likelihood ratio of their failures, less a penalty each (a scan
-    statistic, Kulldorff 1997); two parts that join across a gap are taken apart. A vote among the 15 nearest
-    neighbours smooths the edges. Failures choose among groups that the vectors alone have made; predictions and
-    confidences do not.
+    statistic, Kulldorff 1997); two parts that join across a gap are taken apart. This is done on five maps of
+    different seeds (three above 5,000 units): what the others do not find too is dropped, and of what overlaps the
+    group that stands out most is taken. A vote among the 15 nearest neighbours smooths the edges. Failures choose
+    among groups that the vectors alone have made; predictions and confidences do not.
 
     The same search is run on the failures of either half of the units alone; what it finds is tested, exactly, on the
     other half, against its class and against units of the same confidence. The q-value is Benjamini and Hochberg's
@@ -134,27 +136,28 @@ def discover(
     n = len(vectors)
     if n and not vectors.shape[1]:
         raise InvalidInputError(f"The embeddings must have at least one dimension; got shape {vectors.shape}.")
-    failed = _check_failures(failures, n)
-    classes = _check_column(labels, n, "labels")
-    predicted = _check_column(predictions, n, "predictions")
-    sure = _check_confidences(confidences, n)
-    _check_rest(n, ids, attributes, max_slices, workers)
+    failed = check_failures(failures, n)
+    classes = check_column(labels, n, "labels")
+    predicted = check_column(predictions, n, "predictions")
+    sure = check_confidences(confidences, n)
+    check_rest(n, ids, attributes, max_slices, workers)
     codes = class_codes(classes, n)
     order, prints = canonical_order(vectors, failed, codes)
-    together = prints if groups is None else tied(class_codes(_check_column(groups, n, "groups"), n), prints)
+    grouped = check_column(groups, n, "groups")
+    together = prints[order] if grouped is None else tied(group_codes(grouped[order]), prints[order])
     units = _Units(
         vectors=vectors[order],
         features=reduce_features(vectors[order]) if n else vectors,
         failures=failed[order],
         codes=codes[order],
-        half=halves(together[order], random_state),
+        half=halves(together, random_state),
         confidences=None if sure is None else sure[order],
     )
     searched = _search_all(units, random_state, workers=workers, progress=progress)
     judged = _judge(searched, units)
     back = np.argsort(order)
     columns = Explained(failed, classes, predicted, attributes, ids)
-    candidates = [explain(each, order, columns, back) for each in judged]
+    candidates = [explain(each, order, columns, back, random_state) for each in judged]
     candidates.sort(key=_rank)
     return CandidateSlices(
         tuple(_with_names(candidates[:max_slices])),
@@ -164,52 +167,6 @@ def discover(
         projection=None if projection is None else check_matrix(projection, "projection", rows=n),
         random_state=random_state,
     )
-
-
-def _check_failures(values: npt.ArrayLike, n: int) -> FloatArray:
-    failed = np.asarray(values)
-    if failed.shape != (n,):
-        raise InvalidInputError(f"The failures must be {n} values, one for each row; got shape {failed.shape}.")
-    if failed.dtype == object or not (np.issubdtype(failed.dtype, np.number) or failed.dtype == bool):
-        raise InvalidInputError(f"The failures must be booleans or numbers from 0 to 1; got dtype {failed.dtype}.")
-    failed = failed.astype(np.float64)
-    if not np.isfinite(failed).all() or failed.min(initial=0) < 0 or failed.max(initial=0) > 1:
-        raise InvalidInputError("The failures must be finite and from 0 to 1; divide a loss by its largest value.")
-    return failed
-
-
-def _check_column(values: npt.ArrayLike | None, n: int, what: str) -> Objects | None:
-    if values is None:
-        return None
-    column = np.asarray(values, dtype=object)
-    if column.shape != (n,):
-        raise InvalidInputError(f"The {what} must be {n} values, one for each row; got shape {column.shape}.")
-    return column
-
-
-def _check_confidences(values: npt.ArrayLike | None, n: int) -> FloatArray | None:
-    column = _check_column(values, n, "confidences")
-    if column is None:
-        return None
-    try:
-        return column.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"The confidences must be numbers; {error}.") from error
-
-
-def _check_rest(
-    n: int, ids: Sequence[str] | None, attributes: pd.DataFrame | None, max_slices: int, workers: int
-) -> None:
-    if ids is not None:
-        if len(ids) != n:
-            raise InvalidInputError(f"There must be {n} ids, one for each row; got {len(ids)}.")
-        check_unique(ids, "id")
-    if attributes is not None and len(attributes) != n:
-        raise InvalidInputError(f"The attributes must have {n} rows, one for each row; got {len(attributes)}.")
-    if max_slices < 1:
-        raise InvalidInputError(f"max_slices must be at least 1; got {max_slices}.")
-    if workers < 1:
-        raise InvalidInputError(f"workers must be at least 1; got {workers}.")
 
 
 def _search_all(units: _Units, random_state: int, *, workers: int, progress: bool) -> list[_Searched]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from slicelab.core import MAX_NAME, Candidate, HeldOut, InvalidInputError, Rule
+from slicelab.discovery._check_units import check_column, check_confidences, check_failures, check_rest
 from slicelab.discovery._confirm import ALPHA, hold_out, kind_of, pool
 from slicelab.discovery._describe import (
     DEPTH,
@@ -23,7 +24,6 @@ from slicelab.discovery._describe import (
     write_rule,
     write_value,
 )
-from slicelab.discovery._discover import _check_column, _check_confidences, _check_failures, _check_rest
 from slicelab.discovery._populations import class_codes, halves, populations
 from slicelab.discovery._search import jaccard
 from slicelab.evaluation import wilson_interval
@@ -131,10 +131,10 @@ def discover_rules(
     if not isinstance(frame, pd.DataFrame):
         raise InvalidInputError(f"The frame must be a DataFrame; got {type(frame).__name__}.")
     n = len(frame)
-    failed = _check_failures(failures, n)
-    classes = _check_column(labels, n, "labels")
-    sure = _check_confidences(confidences, n)
-    _check_rest(n, ids, None, max_slices, 1)
+    failed = check_failures(failures, n)
+    classes = check_column(labels, n, "labels")
+    sure = check_confidences(confidences, n)
+    check_rest(n, ids, None, max_slices, 1)
     class_column = _class_column(frame, classes)
     columns = [c for c in read_columns(frame) if class_column is None or c.name != class_column.name]
     if not columns:

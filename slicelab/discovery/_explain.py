@@ -12,6 +12,7 @@ import pandas as pd
 from slicelab.core import Candidate, HeldOut, Rule
 from slicelab.discovery._confirm import ALPHA, kind_of, pool
 from slicelab.discovery._describe import describe
+from slicelab.discovery._scan import ClusterTree
 from slicelab.discovery._search import Found, Landscape, membership
 from slicelab.evaluation import wilson_interval
 
@@ -50,7 +51,7 @@ class Judged:
     coherence: float
 
 
-def explain(judged: Judged, order: IntArray, columns: Explained, canonical: IntArray) -> Candidate:
+def explain(judged: Judged, order: IntArray, columns: Explained, canonical: IntArray, random_state: int) -> Candidate:
     """Make a candidate of a group.
 
     Parameters
@@ -63,6 +64,8 @@ def explain(judged: Judged, order: IntArray, columns: Explained, canonical: IntA
         What it is explained with.
     canonical
         int64 (n,): the inverse of `order`.
+    random_state
+        Seed of what describes it.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def explain(judged: Judged, order: IntArray, columns: Explained, canonical: IntA
     everywhere[rows] = strength
     parts = [_as_given(part, order) for part in judged.held_out]
     held_out = pool(parts, columns.failures) if parts else None
-    rule = _rule(inside, rows, judged.half, columns.attributes)
+    rule = _rule(inside, rows, judged.half, columns.attributes, random_state)
     words, confusion = _confusion(rows[at], columns, held_out)
     total = float(failures[inside].sum())
     return Candidate(
@@ -105,35 +108,34 @@ def explain(judged: Judged, order: IntArray, columns: Explained, canonical: IntA
         description=_description(words, confusion, rule),
         unit_ids=tuple(columns.ids[i] for i in rows[at]) if columns.ids else (),
         details={"confusion": confusion} if confusion else {},
-        tree=PopulationTree(judged.landscape, rows, columns, len(order)),
-        node=judged.found.node,
+        tree=PopulationTree(judged.landscape.maps[judged.found.node.on].tree, rows, columns, len(order)),
+        node=judged.found.node.number,
     )
 
 
 @dataclass(frozen=True, eq=False)
 class PopulationTree:
-    """The tree of a population, whose groups can be looked at one by one."""
+    """A tree of a population, whose groups can be looked at one by one."""
 
-    landscape: Landscape
+    clusters: ClusterTree
     rows: IntArray
     columns: Explained
     n_rows: int
 
     def parent(self, node: int) -> Candidate | None:
         """Return the group above, or None at the top."""
-        above = int(self.landscape.tree.parents[node])
+        above = int(self.clusters.parents[node])
         return None if above < 0 else self._candidate(above)
 
     def children(self, node: int) -> tuple[Candidate, ...]:
         """Return the two groups of which it was made, larger failure rate first; none for a single unit."""
-        tree = self.landscape.tree
-        if node < tree.n_leaves:
+        if node < self.clusters.n_leaves:
             return ()
-        parts = [self._candidate(int(child)) for child in tree.children[node - tree.n_leaves]]
+        parts = [self._candidate(int(child)) for child in self.clusters.children[node - self.clusters.n_leaves]]
         return tuple(sorted(parts, key=lambda part: -part.failure_rate))
 
     def _candidate(self, node: int) -> Candidate:
-        members = self.rows[self.landscape.tree.leaves(node)]
+        members = self.rows[self.clusters.leaves(node)]
         strength = np.zeros(self.n_rows, np.float32)
         strength[members] = 1.0
         total = float(self.columns.failures[members].sum())
@@ -162,10 +164,12 @@ def _as_given(part: HeldOut, order: IntArray) -> HeldOut:
     return replace(part, rows=order[part.rows], outside_rows=order[part.outside_rows])
 
 
-def _rule(inside: Mask, rows: IntArray, half: IntArray, attributes: pd.DataFrame | None) -> Rule | None:
+def _rule(
+    inside: Mask, rows: IntArray, half: IntArray, attributes: pd.DataFrame | None, random_state: int
+) -> Rule | None:
     if attributes is None or attributes.shape[1] == 0:
         return None
-    return describe(inside, attributes.iloc[rows].reset_index(drop=True), half)
+    return describe(inside, attributes.iloc[rows].reset_index(drop=True), half, random_state=random_state)
 
 
 def _counterexamples(rows: IntArray, inside: Mask, failures: FloatArray, distance: FloatArray) -> IntArray:

@@ -26,6 +26,14 @@ def class_codes(classes: Objects | None, n: int) -> IntArray:
     return pd.factorize(names, sort=True)[0].astype(np.int64)
 
 
+def group_codes(groups: Objects) -> IntArray:
+    """Return the number of every row's group, int64 (n,); a missing value is a group of its own."""
+    codes = pd.factorize(pd.Series(groups, dtype=object), sort=False)[0].astype(np.int64)
+    missing = np.flatnonzero(codes < 0)
+    codes[missing] = codes.max(initial=-1) + 1 + np.arange(len(missing))
+    return codes
+
+
 def canonical_order(vectors: FloatMatrix, failures: FloatArray, codes: IntArray) -> tuple[IntArray, IntArray]:
     """Order rows by their content, so that the same rows in another order give the same slices.
 

@@ -35,6 +35,8 @@ def reduce_features(embeddings: FloatMatrix) -> FloatMatrix:
     """
     from sklearn.decomposition import PCA
 
+    if not min(embeddings.shape):
+        return np.zeros((len(embeddings), 1), np.float32)
     k = min(MAX_FEATURES, *embeddings.shape)
     pca = PCA(k, svd_solver="randomized" if min(embeddings.shape) > 4 * MAX_FEATURES else "full", random_state=0)
     with warnings.catch_warnings():
@@ -88,7 +90,14 @@ def _put_self_first(indices: npt.NDArray[np.int64], distances: npt.NDArray[np.fl
 
 
 def embed_features(
-    features: FloatMatrix, *, n_components: int, n_neighbors: int, min_dist: float, random_state: int
+    features: FloatMatrix,
+    *,
+    n_components: int,
+    n_neighbors: int,
+    min_dist: float,
+    random_state: int,
+    n_epochs: int | None = None,
+    neighbours: tuple[npt.NDArray[np.int64], FloatMatrix] | None = None,
 ) -> FloatMatrix:
     """Lay features out in few dimensions by UMAP (McInnes et al. 2018; umap-learn).
 
@@ -98,8 +107,10 @@ def embed_features(
     ----------
     features
         float32 (n, d), finite.
-    n_components, n_neighbors, min_dist, random_state
+    n_components, n_neighbors, min_dist, random_state, n_epochs
         As umap-learn's. With a seed the result is the same on every run.
+    neighbours
+        `nearest` of the features, with at least `n_neighbors` of each if there are so many; None: searched here.
 
     Returns
     -------
@@ -113,13 +124,15 @@ def embed_features(
     import umap
 
     k = max(2, min(n_neighbors, n - 1))
-    indices, distances = nearest(features, k)
+    indices, distances = nearest(features, k) if neighbours is None else neighbours
+    indices, distances = indices[:, :k], distances[:, :k]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one thread because of the seed, no transform with given neighbours
         model = umap.UMAP(
             n_components=n_components,
             n_neighbors=k,
             min_dist=min_dist,
+            n_epochs=n_epochs,
             random_state=random_state,
             n_jobs=1,
             init=_start(features, indices, n_components),

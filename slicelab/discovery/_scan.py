@@ -193,7 +193,7 @@ def scan_tree(
     penalty: float = PENALTY,
     min_size: int = MIN_SIZE,
     max_share: float = MAX_SHARE,
-) -> list[int]:
+) -> dict[int, float]:
     """Find the best set of disjoint nodes: the most likelihood ratio less a penalty per node.
 
     Parameters
@@ -214,14 +214,14 @@ def scan_tree(
 
     Returns
     -------
-    Node numbers, best first; empty where nothing stands out.
+    What each chosen node earns, by node number, best first; empty where nothing stands out.
     """
     weights = np.ones(len(failures)) if weights is None else weights
     size, failed = tree.totals(weights), tree.totals(failures * weights)
     n = size[-1]
     base_rate = failed[-1] / max(n, 1.0)
     if not 0 < base_rate < 1:
-        return []
+        return {}
     gain = likelihood_ratio(size, failed, base_rate) - penalty * np.log(n)
     gain[(tree.sizes < min_size) | (size < 1) | (size > max_share * n)] = -np.inf
     apart = np.zeros(len(tree.children), bool) if gaps is None else gaps < GAP
@@ -235,7 +235,7 @@ def scan_tree(
             chosen.append(node)
         elif node >= tree.n_leaves:
             stack.extend(tree.children[node - tree.n_leaves].tolist())
-    return sorted(chosen, key=lambda node: (-gain[node], node))
+    return {node: float(gain[node]) for node in sorted(chosen, key=lambda node: (-gain[node], node))}
 
 
 def _best_below(tree: ClusterTree, gain: FloatArray, apart: Mask) -> tuple[list[float], list[bool]]:

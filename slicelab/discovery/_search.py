@@ -1,10 +1,11 @@
-"""The search within one population: a map and a tree from the vectors alone, and a scan of it for failures."""
+"""The search within one population: maps and trees from the vectors alone, and a scan of them for failures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +20,39 @@ Mask = npt.NDArray[np.bool_]
 VOTERS = 15
 NEAR = 10
 BOOTSTRAPS = 10
-SECOND_MAP_UP_TO = 2_000
+MAPS = 5
+MAPS_OF_MANY = 3
+MANY = 5_000
+"""A map depends on its seed, so several are made; above this many units, fewer."""
+EPOCHS = 100
+AGREED = 0.6
+"""A group must be found on the other maps too, whole or in pieces: mean Jaccard with what each proposes there."""
+OVERLAP = 0.3
+"""A group of which more than this share is in one that stands out more is that one over again."""
 SCATTERED = 0.5
+
+
+class Node(NamedTuple):
+    """A node of one map's tree.
+
+    Parameters
+    ----------
+    on
+        Position of the map.
+    number
+        Of the node.
+    """
+
+    on: int
+    number: int
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterMap:
+    """A Ward tree on a UMAP of five dimensions, and the conductance of its nodes."""
+
+    tree: ClusterTree
+    gaps: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,47 +73,104 @@ class Landscape:
     @cached_property
     def neighbours(self) -> IntArray:
         """Every unit and its 15 nearest, int64 (n, 16), itself first."""
-        return nearest(self.features, VOTERS + 1)[0]
+        return self._nearest[0][:, : VOTERS + 1]
 
     @cached_property
-    def tree(self) -> ClusterTree:
-        """A Ward tree on a UMAP of five dimensions."""
-        n_neighbors = int(np.clip(np.sqrt(len(self.features)) / 3, 8, 30))
-        points = embed_features(
-            self.features, n_components=5, n_neighbors=n_neighbors, min_dist=0.0, random_state=self.random_state
-        )
-        return grow_tree(points)
+    def _nearest(self) -> tuple[IntArray, FloatMatrix]:
+        return nearest(self.features, max(VOTERS + 1, self._n_neighbors))
+
+    @property
+    def _n_neighbors(self) -> int:
+        """Of the maps: more where there are more units."""
+        return int(np.clip(np.sqrt(len(self.features)) / 3, 8, 30))
 
     @cached_property
-    def gaps(self) -> FloatArray:
-        """Conductance of every node of the tree."""
-        return conductance(self.tree, self.neighbours[:, 1 : NEAR + 1])
+    def maps(self) -> tuple[ClusterMap, ...]:
+        """Maps from one seed each."""
+        count = MAPS if len(self.features) <= MANY else MAPS_OF_MANY
+        made = []
+        for seed in range(self.random_state, self.random_state + count):
+            points = embed_features(
+                self.features,
+                n_components=5,
+                n_neighbors=self._n_neighbors,
+                min_dist=0.0,
+                n_epochs=EPOCHS,
+                random_state=seed,
+                neighbours=self._nearest,
+            )
+            tree = grow_tree(points)
+            made.append(ClusterMap(tree, conductance(tree, self.neighbours[:, 1 : NEAR + 1])))
+        return tuple(made)
 
-    def scan(self, failures: FloatArray, weights: FloatArray | None = None) -> list[int]:
-        """Return the nodes that stand out, best first."""
-        return scan_tree(self.tree, failures, weights=weights, gaps=self.gaps)
+    def scan(self, failures: FloatArray, weights: FloatArray | None = None) -> list[tuple[Node, Mask]]:
+        """Return the nodes that stand out on most maps, best first, and their units (bool (n,)).
 
-    def mask(self, node: int) -> Mask:
+        Parameters
+        ----------
+        failures, weights
+            As `find`.
+
+        Notes
+        -----
+        Every map proposes its best disjoint nodes. Those that the other maps don't know are dropped, the others are
+        taken by what they earn; where two overlap a little, the better one keeps the units of both.
+        """
+        gains: dict[Node, float] = {}
+        for at in range(len(self.maps)):
+            gains |= self.chosen_on(at, failures, weights)
+        masks = {node: self.mask(node) for node in gains}
+        taken = np.zeros(len(self.features), bool)
+        kept = []
+        for node in sorted(gains, key=lambda node: (-gains[node], node)):
+            inside = masks[node]
+            if self._agreement(node, masks) < AGREED or int((inside & taken).sum()) > OVERLAP * int(inside.sum()):
+                continue
+            kept.append((node, inside & ~taken))
+            taken |= inside
+        return kept
+
+    def chosen_on(self, at: int, failures: FloatArray, weights: FloatArray | None = None) -> dict[Node, float]:
+        """Return what each node that one map proposes earns."""
+        one = self.maps[at]
+        chosen = scan_tree(one.tree, failures, weights=weights, gaps=one.gaps)
+        return {Node(at, number): gain for number, gain in chosen.items()}
+
+    def _agreement(self, node: Node, masks: Mapping[Node, Mask]) -> float:
+        """Return how well the other maps know a node: mean Jaccard with the union of those mostly inside it."""
+        inside = masks[node]
+        unions = np.zeros((len(self.maps), len(inside)), bool)
+        for other, mask in masks.items():
+            if 2 * int((mask & inside).sum()) >= int(mask.sum()):
+                unions[other.on] |= mask
+        known = [jaccard(inside, union) for at, union in enumerate(unions) if at != node.on]
+        return float(np.mean(known)) if known else 1.0
+
+    def mask(self, node: Node) -> Mask:
         """Return the units of a node, bool (n,)."""
         inside = np.zeros(len(self.features), bool)
-        inside[self.tree.leaves(node)] = True
+        inside[self.maps[node.on].tree.leaves(node.number)] = True
         return inside
 
-    def vote(self, nodes: Sequence[int]) -> FloatArray:
-        """Return the share of every unit's neighbourhood (itself included) that is of each node, (len(nodes), n).
+    def groups(self, exact: Sequence[Mask]) -> list[tuple[Mask, FloatArray]]:
+        """Smooth the ragged edges that cutting a tree leaves.
 
-        A unit belongs to the node with the largest share, if that is half or more. This smooths the ragged edge that
-        cutting a tree leaves, and says how strongly units near the edge belong.
+        A unit belongs to the group with the largest share of its neighbourhood (itself included), if that is half or
+        more. The share is its vote: how strongly it belongs.
+
+        Parameters
+        ----------
+        exact
+            bool (n,) each; they don't overlap.
+
+        Returns
+        -------
+        Members, bool (n,), and votes, float64 (n,), of each.
         """
-        return np.array([self.mask(node)[self.neighbours].mean(axis=1) for node in nodes]).reshape(len(nodes), -1)
-
-    def groups(self, nodes: Sequence[int]) -> list[tuple[Mask, FloatArray]]:
-        """Return members, bool (n,), and votes, float64 (n,), of nodes that don't overlap."""
-        if not nodes:
+        if not exact:
             return []
-        votes = self.vote(nodes)
+        votes = np.array([inside[self.neighbours].mean(axis=1) for inside in exact])
         smooth = [(votes.argmax(axis=0) == i) & (vote >= 0.5) for i, vote in enumerate(votes)]
-        exact = [self.mask(node) for node in nodes]
         if any(jaccard(a, b) < SCATTERED for a, b in zip(smooth, exact, strict=True)):
             return list(zip(exact, votes, strict=True))  # too scattered to have edges
         return list(zip(smooth, votes, strict=True))
@@ -94,14 +183,14 @@ class Found:
     Parameters
     ----------
     node
-        Of the population's tree.
+        Of one of the population's trees.
     inside, vote
         bool and float64 (n,): members, and how strongly every unit belongs.
     stability, coherence
         See `Candidate`.
     """
 
-    node: int
+    node: Node
     inside: Mask
     vote: FloatArray
     stability: float = float("nan")
@@ -125,22 +214,20 @@ def find(landscape: Landscape, failures: FloatArray, weights: FloatArray | None 
     Groups that don't overlap; each has at least one member.
     """
     nodes = landscape.scan(failures, weights)
-    groups = landscape.groups(nodes)
-    return [Found(node, *group) for node, group in zip(nodes, groups, strict=True) if group[0].any()]
+    groups = landscape.groups([inside for _, inside in nodes])
+    return [Found(node, *group) for (node, _), group in zip(nodes, groups, strict=True) if group[0].any()]
 
 
 def stability(landscape: Landscape, failures: FloatArray, found: Sequence[Found]) -> list[float]:
-    """Return how well each group is found again: mean Jaccard over bootstraps of the units and a second map."""
+    """Return how well each group is found again: mean Jaccard over bootstraps and over single maps."""
     if not found:
         return []
     rng = np.random.default_rng(landscape.random_state)
     n = len(failures)
     drawn = [np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64) for _ in range(BOOTSTRAPS)]
-    again = [find(landscape, failures, weights) for weights in drawn]
-    if n <= SECOND_MAP_UP_TO:
-        other = find(Landscape(landscape.features, landscape.random_state + 1), failures)
-        again += [other] * (BOOTSTRAPS // 2)  # a map counts as much as five bootstraps
-    best = [[max((jaccard(each.inside, o.inside) for o in run), default=0.0) for run in again] for each in found]
+    again = [[o.inside for o in find(landscape, failures, weights)] for weights in drawn]
+    again += [[landscape.mask(node) for node in landscape.chosen_on(at, failures)] for at in range(len(landscape.maps))]
+    best = [[max((jaccard(each.inside, inside) for inside in run), default=0.0) for run in again] for each in found]
     return [float(np.mean(row)) for row in best]
 
 

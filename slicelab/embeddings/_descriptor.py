@@ -1,7 +1,7 @@
 """The default embedder: shape, colour and texture by fixed formulas, so that nothing needs weights or a network.
 
 The block weights are constants, chosen once so that on small natural photographs every block spreads by a set share:
-shape 0.8, texture 0.6, colour 0.6, contrast 0.3. No picture of the user's enters them.
+shape 0.8, texture 0.6, colour 0.6, palette 0.6, contrast 0.3. No picture of the user's enters them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PART = 16  # pictures at once on a CPU, so that what is between the steps stays
 _SIZE_STEPS = 16  # per doubling of a side, so that 8 bits hold up to 2 ** 16 pixels
 
 _SPEC: dict[str, Any] = {
-    "version": 1,
+    "version": 2,
     "side": SIDE,
     "grid": 4,
     "orientations": 8,
@@ -37,7 +37,9 @@ _SPEC: dict[str, Any] = {
     "texture_step": 0.01,  # difference of lightness that counts as a step
     "scales": 4,
     "chroma": 3.0,  # a and b of Oklab beside its lightness
-    "weights": {"shape": 1.86, "colour": 0.66, "texture": 5.6, "contrast": 0.076, "size": 0.05},
+    "palette_bins": (6, 5, 5),  # of lightness, a and b
+    "palette_reach": (0.1, 0.12),  # a and b beyond this count as this
+    "weights": {"shape": 1.86, "colour": 0.66, "texture": 5.6, "contrast": 0.076, "size": 0.05, "palette": 1.0},
 }
 
 # Oklab (Ottosson 2020), from linear sRGB.
@@ -54,7 +56,7 @@ _TO_OKLAB = (
 
 
 class DescriptorEmbedder:
-    """A fixed descriptor, 314 dimensions, of the picture stretched to 64 x 64.
+    """A fixed descriptor, 464 dimensions, of the picture stretched to 64 x 64.
 
     ======== ==== ===============================================================================================
     shape     128 histograms of edge direction (8, undirected) on a 4 x 4 grid, each cell relative to its
@@ -64,10 +66,12 @@ class DescriptorEmbedder:
                   with soft thresholds, so that rounding can't flip a pattern
     contrast   48 log energy of what each of four halvings of the size loses, on a 2 x 2 grid
     size        2 log2 of the original height and width, beside 128 pixels
+    palette   150 square roots of a joint histogram of Oklab, 6 x 5 x 5, wherever in the picture the colours are
+                  (after Swain and Ballard, IJCV 1991), with soft bins
     ======== ==== ===============================================================================================
     """
 
-    dim = 314
+    dim = 464
 
     def __init__(self) -> None:
         self.device = "cpu"
@@ -91,7 +95,7 @@ class DescriptorEmbedder:
         return np.concatenate([resized(image, SIDE, SIDE).ravel(), np.array(sides, np.uint8)])
 
     def embed(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """Describe uint8 (b, 12290); return float32 (b, 314)."""
+        """Describe uint8 (b, 12290); return float32 (b, 464)."""
         import torch
 
         with torch.inference_mode():
@@ -113,6 +117,7 @@ def _described(data: Tensor) -> Tensor:
         "texture": _texture(oklab[:, :1]),
         "contrast": _contrast(oklab),
         "size": data[:, _PIXELS:].float() / _SIZE_STEPS - 7,
+        "palette": _palette(oklab),
     }
     weights = _SPEC["weights"]
     return torch.cat([blocks[name].flatten(1) * weights[name] for name in blocks], dim=1)
@@ -169,6 +174,31 @@ def _colour(oklab: Tensor) -> Tensor:
     # 1e-6 keeps the root's slope small where a cell is flat, so that rounding stays rounding
     spread = ((_gridded(scaled * scaled, grid) - mean * mean).clamp_min(0) + 1e-6).sqrt()
     return torch.cat([mean, spread], dim=1)
+
+
+def _palette(oklab: Tensor) -> Tensor:
+    import torch
+
+    green_red, blue_yellow = _SPEC["palette_reach"]
+    lows = (0.0, -green_red, -blue_yellow)
+    highs = (1.0, green_red, blue_yellow)
+    light, a, b = (
+        _soft_bins(oklab[:, at].flatten(1), low, high, count)
+        for at, (low, high, count) in enumerate(zip(lows, highs, _SPEC["palette_bins"], strict=True))
+    )
+    chroma = (a[:, :, None] * b[:, None]).flatten(1, 2)
+    shares = torch.bmm(light, chroma.transpose(1, 2)).flatten(1) / light.shape[-1]
+    # 1e-6 keeps the root's slope small where a bin is empty, so that rounding stays rounding
+    return (shares + 1e-6).sqrt()
+
+
+def _soft_bins(values: Tensor, low: float, high: float, count: int) -> Tensor:
+    """Share every value, (b, p), between the two nearest of `count` bins from low to high: (b, count, p)."""
+    import torch
+
+    places = (values.clamp(low, high) - low) * ((count - 1) / (high - low))
+    bins = torch.arange(count, device=values.device).view(1, count, 1)
+    return torch.relu(1 - (places[:, None] - bins).abs())
 
 
 def _texture(light: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from slicelab.core import InvalidInputError
 
 def _node_rows(candidate):
     """Rows of the node that a candidate was cut from."""
-    return set(candidate.tree.rows[candidate.tree.landscape.tree.leaves(candidate.node)].tolist())
+    return set(candidate.tree.rows[candidate.tree.clusters.leaves(candidate.node)].tolist())
 
 
 def test_children_share_out_their_parent(found, planted):
