@@ -96,7 +96,8 @@ class Units:
 
         statistics = self.measure(list(self.info().models), progress=progress)
         joined = units.join(statistics[[c for c in statistics if c not in units]])
-        names = [*self.table().metadata_columns, *SURROUNDINGS, *STATISTICS]
+        metadata = [name for name in self.table().metadata_columns if name != "coco_image_id"]  # a number, no quality
+        names = [*metadata, *SURROUNDINGS, *STATISTICS]
         return joined[[name for name in dict.fromkeys(names) if name in joined]]
 
     def overall(self, model: str) -> pd.DataFrame:
