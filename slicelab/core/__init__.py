@@ -1,10 +1,9 @@
 """Nouns: frozen values, errors, checks and protocols, which every room speaks."""
 
+from slicelab.core._bar import METRICS, Bar, lower_is_better, top_k
 from slicelab.core._candidate import Candidate, CandidateTree, HeldOut
 from slicelab.core._case import (
-    METRICS,
     VERDICTS,
-    Bar,
     Case,
     CaseResult,
     Suite,
@@ -48,6 +47,7 @@ from slicelab.core._hashing import (
     hash_rows,
     hash_value,
 )
+from slicelab.core._own_metric import OWN_METRICS, OwnMetric, metric
 from slicelab.core._protocols import (
     Desk,
     DrawnBox,
@@ -109,6 +109,7 @@ __all__ = [
     "IN_FLIGHT",
     "MAX_NAME",
     "METRICS",
+    "OWN_METRICS",
     "PREDICTED_BOX_COLUMNS",
     "REASONS",
     "RETURN_STATUSES",
@@ -143,6 +144,7 @@ __all__ = [
     "NewerSchemaError",
     "NoMongodError",
     "NotFoundError",
+    "OwnMetric",
     "Predictions",
     "QueueItem",
     "Return",
@@ -176,10 +178,13 @@ __all__ = [
     "hash_value",
     "is_spurious",
     "listed",
+    "lower_is_better",
+    "metric",
     "new_id",
     "now",
     "object_unit",
     "spurious_unit",
+    "top_k",
     "unit_key",
     "visible",
 ]

@@ -2,7 +2,7 @@
 
 from slicelab.gate._freeze_case import TASK_METRICS, freeze_case, make_suite
 from slicelab.gate._hash_case import case_hash
-from slicelab.gate._judge import judge, units_to_decide
+from slicelab.gate._judge import judge, judge_change, units_to_decide
 from slicelab.gate._run_suite import run_suite
 from slicelab.gate._suite_file import load_suite, save_suite, suite_hash
 from slicelab.gate._write_report import write_json, write_junit, write_markdown
@@ -13,6 +13,7 @@ __all__ = [
     "case_hash",
     "freeze_case",
     "judge",
+    "judge_change",
     "load_suite",
     "make_suite",
     "run_suite",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from slicelab.core import InvalidInputError, Task, canonical, listed, object_unit, unit_key
+from slicelab import evaluation
+from slicelab.core import Bar, InvalidInputError, Task, canonical, hash_file, hash_value, listed, object_unit, unit_key
 
 Row = list[Any]
 
@@ -25,11 +28,31 @@ class Truth:
         """Members that aren't there (or have no label to be judged by)."""
         return [m for m in members if m not in self.rows]
 
+    def hashes(self, members: Iterable[str]) -> dict[str, str]:
+        """SHA-256 of the membership, the labels (with boxes) and the media of members, each by itself."""
+        rows = [self.rows[m] for m in sorted(set(members))]
+        return {
+            "membership": hash_value([row[0] for row in rows]),
+            "labels": hash_value([row[:-1] for row in rows]),
+            "media": hash_value([[row[0], row[-1]] for row in rows]),
+        }
+
     def hash(self, members: Iterable[str]) -> str:
         """Equal to `core.hash_rows` of the members' rows; all must be there."""
         # Each line is encoded once although its unit may be a member of a hundred cases.
         lines = sorted(self.lines[m] for m in set(members))
         return hashlib.sha256(b"".join(line + b"\n" for line in lines)).hexdigest()
+
+
+def metric_hash(bar: Bar) -> str:
+    """SHA-256 of what computes a bar's metric: the user's source, or SliceLab's own."""
+    return hash_value([bar.metric, bar.code or _own_code()])
+
+
+@cache
+def _own_code() -> str:
+    folder = Path(evaluation.__file__).parent
+    return hash_value([hash_file(path) for path in sorted(folder.glob("*.py"))])
 
 
 def read_truth(members: Collection[str], *, samples: pd.DataFrame, boxes: pd.DataFrame, task: Task) -> Truth:

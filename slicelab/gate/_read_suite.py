@@ -81,7 +81,8 @@ _CASE = {
 }
 _BAR = {
     "metric": _TEXT,
-    **dict.fromkeys(("at_least", "at_most", "confidence"), _NUMBER),
+    **dict.fromkeys(("at_least", "at_most", "confidence", "margin"), _NUMBER),
+    **dict.fromkeys(("no_worse_than", "improves_on", "code"), _TEXT),
     "strict": _FLAG,
     "min_units": _COUNT,
 }
@@ -117,6 +118,7 @@ def read_document(document: dict[str, Any]) -> tuple[Suite, str]:
         samples=_read_samples(top["samples"], task),
         boxes=_read_boxes(top["boxes"], task),
         categories=_read_categories(top["categories"]),
+        schema_version=top["schema_version"],
     )
     return suite, top["content_hash"]
 
