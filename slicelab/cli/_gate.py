@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from slicelab.core import Predictions, Suite, SuiteReport, visible
+from slicelab.core import Finding, Predictions, SampleTable, Suite, SuiteReport, unit_key, visible
+
+MAX_PICTURES = 12
 
 suites = typer.Typer(help="Run suites on a dataset and save them for the gate.", no_args_is_help=True)
 
@@ -36,6 +38,15 @@ def gate(
     markdown: Markdown = None,
     json: Json = None,
     strict: Strict = False,
+    labels: Annotated[
+        str | None, typer.Option(help="Labels as they are now: a changed one makes its case invalid.")
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(help="Folder of the images: a changed one makes its case invalid; HTML shows them.")
+    ] = None,
+    metrics: Annotated[
+        list[str] | None, typer.Option(help="Python file that registers metrics of your own. It is run.")
+    ] = None,
     confidence: Annotated[
         float | None, typer.Option(help="Detection: boxes below it don't count; none: where F1 on the suite is best.")
     ] = None,
@@ -46,31 +57,91 @@ def gate(
     """
     from slicelab.gate import load_suite, run_suite
 
+    for path in metrics or []:
+        run_metrics(path)
     loaded = load_suite(suite)
-    model = _read(loaded, predictions)
-    other = None if against is None else _read(loaded, against)
-    report = run_suite(loaded, model, against=other, confidence=confidence)
-    finish(report, junit=junit, html=html, markdown=markdown, json=json, strict=strict)
+    model = read_predictions(loaded, predictions)
+    other = None if against is None else read_predictions(loaded, against)
+    media = None
+    if images is not None:
+        from slicelab.sources import hash_images
 
-
-def _read(suite: Suite, option: str) -> Predictions:
-    """Read a prediction file for a suite; a refused row is a reason not to run."""
-    from slicelab.core import SuiteError
-    from slicelab.sources import read_predictions_for_suite
-
-    name, sign, path = option.partition("=")
-    if not sign:
-        name, path = Path(option).stem, option
-    ids = suite.samples.get("coco_image_id")
-    read, findings, _ = read_predictions_for_suite(
-        path,
-        model=name,
-        task=suite.task,
-        classes=suite.classes,
-        samples=suite.samples,
-        image_ids=None if ids is None else dict(zip(ids.tolist(), ids.index, strict=True)),
-        categories=suite.categories or None,
+        media = hash_images(list(loaded.samples.index), images)
+    report = run_suite(
+        loaded,
+        model,
+        against=other,
+        media=media,
+        labels=None if labels is None else read_labels(loaded, labels),
+        confidence=confidence,
     )
+    pictures = None if images is None or html is None else _pictures(report, loaded, images)
+    finish(report, junit=junit, html=html, markdown=markdown, json=json, strict=strict, pictures=pictures)
+
+
+def run_metrics(path: str) -> None:
+    """Run a Python file that registers metrics.
+
+    Raises
+    ------
+    SuiteError
+        It can't be run.
+    """
+    import importlib.util
+    import sys
+
+    from slicelab.core import SuiteError
+
+    spec = importlib.util.spec_from_file_location(f"slicelab_metrics_{Path(path).stem}", path)
+    if spec is None or spec.loader is None:
+        raise SuiteError(f"The metrics {path!r} aren't a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001: it is the user's code
+        raise SuiteError(f"The metrics {path!r} can't be run: {error!r}.") from error
+
+
+def read_labels(suite: Suite, path: str) -> SampleTable:
+    """Read a file of labels for a suite; a refused row is a reason not to run."""
+    from slicelab.sources import read_labels_for_suite
+
+    table, findings = read_labels_for_suite(
+        path, task=suite.task, classes=suite.classes, samples=suite.samples, image_ids=_image_ids(suite)
+    )
+    _refuse(findings, path)
+    return table
+
+
+def _pictures(report: SuiteReport, suite: Suite, folder: str) -> dict[str, bytes]:
+    """Return thumbnails of the worst units of each case that doesn't pass."""
+    from slicelab.core import MediaError
+    from slicelab.sources import UnusableImageError, locate_keys, make_thumbnail
+
+    units = (suite.boxes["key"] + "#" + suite.boxes["label_id"]).tolist()
+    boxes = dict(zip(units, suite.boxes[["x", "y", "width", "height"]].to_numpy(float).tolist(), strict=True))
+    wanted = [u for r in report.results if r.verdict != "pass" for u in r.failing[:MAX_PICTURES]]
+    keys = {u: u if u in suite.samples.index else unit_key(u) for u in wanted}
+    paths = locate_keys(sorted(set(keys.values())), folder)
+    found = {}
+    for unit in [u for u in keys if keys[u] in paths]:
+        box = (boxes[unit][0], boxes[unit][1], boxes[unit][2], boxes[unit][3]) if unit in boxes else None
+        try:
+            found[unit] = make_thumbnail(paths[keys[unit]], box=box, size=160)[0]
+        except (UnusableImageError, MediaError):
+            continue
+    return found
+
+
+def _image_ids(suite: Suite) -> dict[int | str, str] | None:
+    ids = suite.samples.get("coco_image_id")
+    return None if ids is None else dict(zip(ids.tolist(), ids.index, strict=True))
+
+
+def _refuse(findings: list[Finding], path: str) -> None:
+    from slicelab.core import SuiteError
+
     # Rows on other samples are no fault: a suite holds a part of the data.
     refused = [f for f in findings if f.refused and f.kind not in ("unknown-sample", "unknown-image")]
     if refused:
@@ -79,6 +150,25 @@ def _read(suite: Suite, option: str) -> Predictions:
             f"{len(refused)} rows of {path!r} can't be taken, so the gate can't run. "
             f"First: {first.file}:{first.line}: {first.reason}"
         )
+
+
+def read_predictions(suite: Suite, option: str) -> Predictions:
+    """Read a prediction file, [NAME=]PATH, for a suite; a refused row is a reason not to run."""
+    from slicelab.sources import read_predictions_for_suite
+
+    name, sign, path = option.partition("=")
+    if not sign:
+        name, path = Path(option).stem, option
+    read, findings, _ = read_predictions_for_suite(
+        path,
+        model=name,
+        task=suite.task,
+        classes=suite.classes,
+        samples=suite.samples,
+        image_ids=_image_ids(suite),
+        categories=suite.categories or None,
+    )
+    _refuse(findings, path)
     return read
 
 
@@ -172,3 +262,41 @@ def save(dataset: Dataset, suite: Name, path: Annotated[str, typer.Argument(help
     import slicelab
 
     typer.echo(str(slicelab.open(dataset).suite(suite).save(path)))
+
+
+@suites.command()
+def diff(
+    before: Annotated[str, typer.Argument(help="Suite file.")],
+    after: Annotated[str, typer.Argument(help="Suite file.")],
+) -> None:
+    """Tell how two suite files differ: cases, bars, members, labels, media. Exit code 1: they do.
+
+    Example: slicelab suite diff suites/release.json suites/next.json
+    """
+    from slicelab.gate import diff_suites, load_suite
+
+    lines = diff_suites(load_suite(before), load_suite(after))
+    for line in lines or ["no difference"]:
+        typer.echo(visible(line))
+    raise typer.Exit(1 if lines else 0)
+
+
+@suites.command()
+def explain(
+    before: Annotated[str, typer.Argument(help="Suite file of the first run.")],
+    after: Annotated[str, typer.Argument(help="Suite file of the second run.")],
+    predictions: Annotated[str, typer.Option(help="The second run's predictions: [NAME=]PATH.")],
+    before_predictions: Annotated[str, typer.Option(help="The first run's predictions: [NAME=]PATH.")],
+    case: Annotated[str | None, typer.Option(help="A case's name; none: every case that both have.")] = None,
+) -> None:
+    """Tell what changed between two runs of a case, and how much of its change each explains.
+
+    Example: slicelab suite explain old.json new.json --before-predictions v3.json --predictions v4.json
+    """
+    from slicelab.gate import explain_change, load_suite
+
+    first, second = load_suite(before), load_suite(after)
+    runs = (first, read_predictions(first, before_predictions)), (second, read_predictions(second, predictions))
+    names = [case] if case is not None else [c.name for c in first.cases if c.name in {d.name for d in second.cases}]
+    for name in names:
+        typer.echo(visible(str(explain_change(name, before=runs[0], after=runs[1]))))

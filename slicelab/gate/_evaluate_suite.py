@@ -144,17 +144,19 @@ class ModelOnSuite:
         self._keys = set(suite.samples.index)
         self._table = SampleTable(suite.task, suite.samples, suite.boxes, suite.classes)
         if suite.task == "classification":
-            self._predicted = predictions.frame
             self.units = classification_units(self._table, predictions)
             if any(top_k(case.bar.metric) for case in suite.cases):
                 self.units["label_rank"] = label_ranks(self.units, predictions)
+            # One hash per unit; 0 where there is no prediction.
+            at = predictions.frame.index.get_indexer(self.units.index)
+            self._row_hashes = np.append(_hash_rows(predictions.frame, predictions), np.uint64(0))[at]
         else:
             self.units = detection_units(self._table, predictions, confidence=confidence)
             self._predicted = predictions.frame[predictions.frame["key"].isin(self._keys)]
             self._rows_by_image = Groups(self.units["key"])
             self._boxes_by_image = Groups(suite.boxes["key"])
             self._predicted_by_image = Groups(self._predicted["key"])
-        self._row_hashes = _hash_rows(self._predicted, predictions)
+            self._row_hashes = _hash_rows(self._predicted, predictions)
         self._by_unit = pd.Index(self.units.index.to_numpy(object), dtype=object)
         self.problem = self._find_problem(predictions)
 
@@ -182,7 +184,7 @@ class ModelOnSuite:
     def prediction_hash(self, part: Part) -> str:
         """SHA-256 of what the model says of a case's images, whatever the order of its rows."""
         rows = self._row_hashes[
-            self._predicted.index.get_indexer(pd.Index(part.images, dtype=object))
+            self._by_unit.get_indexer(pd.Index(part.members, dtype=object))
             if part.predicted is None
             else self._predicted_by_image.rows(part.images)
         ]

@@ -88,7 +88,7 @@ def load_suite(path: str | Path) -> Suite:
         suite, content_hash = read_document(document)
     except InvalidInputError as error:
         raise SuiteError(f"{path}: {error}") from error
-    if suite_hash(suite) != content_hash:
+    if hash_value({name: value for name, value in document.items() if name != "content_hash"}) != content_hash:
         _log.warning(
             "%s was edited by hand or merged: its content hash doesn't match. Members, labels and media are still "
             "checked case by case; names and bars are as they stand in the file. Save the suite to renew the hash.",
