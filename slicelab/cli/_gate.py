@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from slicelab.core import Finding, Predictions, SampleTable, Suite, SuiteReport, unit_key, visible
+from slicelab.core import Suite, SuiteReport, unit_key, visible
 
 MAX_PICTURES = 12
 
@@ -55,7 +54,7 @@ def gate(
 
     Example: slicelab gate suites/release.json --predictions v4.json --against v3.json --junit report.xml
     """
-    from slicelab.gate import load_suite, run_suite
+    from slicelab.gate import load_suite, read_labels, read_predictions, run_metrics, run_suite
 
     for path in metrics or []:
         run_metrics(path)
@@ -79,41 +78,6 @@ def gate(
     finish(report, junit=junit, html=html, markdown=markdown, json=json, strict=strict, pictures=pictures)
 
 
-def run_metrics(path: str) -> None:
-    """Run a Python file that registers metrics.
-
-    Raises
-    ------
-    SuiteError
-        It can't be run.
-    """
-    import importlib.util
-    import sys
-
-    from slicelab.core import SuiteError
-
-    spec = importlib.util.spec_from_file_location(f"slicelab_metrics_{Path(path).stem}", path)
-    if spec is None or spec.loader is None:
-        raise SuiteError(f"The metrics {path!r} aren't a Python file.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001: it is the user's code
-        raise SuiteError(f"The metrics {path!r} can't be run: {error!r}.") from error
-
-
-def read_labels(suite: Suite, path: str) -> SampleTable:
-    """Read a file of labels for a suite; a refused row is a reason not to run."""
-    from slicelab.sources import read_labels_for_suite
-
-    table, findings = read_labels_for_suite(
-        path, task=suite.task, classes=suite.classes, samples=suite.samples, image_ids=_image_ids(suite)
-    )
-    _refuse(findings, path)
-    return table
-
-
 def _pictures(report: SuiteReport, suite: Suite, folder: str) -> dict[str, bytes]:
     """Return thumbnails of the worst units of each case that doesn't pass."""
     from slicelab.core import MediaError
@@ -132,44 +96,6 @@ def _pictures(report: SuiteReport, suite: Suite, folder: str) -> dict[str, bytes
         except (UnusableImageError, MediaError):
             continue
     return found
-
-
-def _image_ids(suite: Suite) -> dict[int | str, str] | None:
-    ids = suite.samples.get("coco_image_id")
-    return None if ids is None else dict(zip(ids.tolist(), ids.index, strict=True))
-
-
-def _refuse(findings: list[Finding], path: str) -> None:
-    from slicelab.core import SuiteError
-
-    # Rows on other samples are no fault: a suite holds a part of the data.
-    refused = [f for f in findings if f.refused and f.kind not in ("unknown-sample", "unknown-image")]
-    if refused:
-        first = refused[0]
-        raise SuiteError(
-            f"{len(refused)} rows of {path!r} can't be taken, so the gate can't run. "
-            f"First: {first.file}:{first.line}: {first.reason}"
-        )
-
-
-def read_predictions(suite: Suite, option: str) -> Predictions:
-    """Read a prediction file, [NAME=]PATH, for a suite; a refused row is a reason not to run."""
-    from slicelab.sources import read_predictions_for_suite
-
-    name, sign, path = option.partition("=")
-    if not sign:
-        name, path = Path(option).stem, option
-    read, findings, _ = read_predictions_for_suite(
-        path,
-        model=name,
-        task=suite.task,
-        classes=suite.classes,
-        samples=suite.samples,
-        image_ids=_image_ids(suite),
-        categories=suite.categories or None,
-    )
-    _refuse(findings, path)
-    return read
 
 
 def finish(
@@ -293,7 +219,7 @@ def explain(
 
     Example: slicelab suite explain old.json new.json --before-predictions v3.json --predictions v4.json
     """
-    from slicelab.gate import explain_change, load_suite
+    from slicelab.gate import explain_change, load_suite, read_predictions
 
     first, second = load_suite(before), load_suite(after)
     runs = (first, read_predictions(first, before_predictions)), (second, read_predictions(second, predictions))

@@ -46,6 +46,32 @@ class Case:
     schema_version: int = 1
 
 
+@dataclass(frozen=True)
+class Drift:
+    """How the units that a rule describes now differ from a frozen membership.
+
+    Parameters
+    ----------
+    case
+        Name of the case.
+    came, went
+        Units that match the rule but are no members, and members that no longer match it; sorted.
+    """
+
+    case: str
+    came: tuple[str, ...]
+    went: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.came or self.went)
+
+    def __str__(self) -> str:
+        if not self:
+            return f"{self.case}: rule and members agree"
+        new = f"{len(self.came)} new unit{'s match' if len(self.came) != 1 else ' matches'} the rule"
+        return f"{self.case}: {new}, {len(self.went)} member{'s' * (len(self.went) != 1)} no longer do"
+
+
 @dataclass(frozen=True, eq=False)
 class Suite:
     """A named list of cases with the truth they are judged by; all that the gate needs.

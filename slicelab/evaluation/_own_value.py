@@ -60,7 +60,7 @@ def _call(name: str, units: pd.DataFrame) -> float:
     function = OWN_METRICS[name].function
     try:
         return float(function(units))
-    except Exception as error:  # noqa: BLE001: it is the user's code, and may raise whatever it likes
+    except Exception as error:
         raise InvalidInputError(f"The metric {name!r} failed on {len(units)} units: {error!r}.") from error
 
 

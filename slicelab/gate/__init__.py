@@ -5,7 +5,9 @@ from slicelab.gate._explain_change import CAUSES, Explanation, explain_change, w
 from slicelab.gate._freeze_case import TASK_METRICS, freeze_case, make_suite
 from slicelab.gate._hash_case import case_hash
 from slicelab.gate._judge import judge, judge_change, units_to_decide
+from slicelab.gate._read_inputs import read_labels, read_predictions, run_metrics
 from slicelab.gate._run_suite import run_suite
+from slicelab.gate._stratify import stratify
 from slicelab.gate._suite_file import load_suite, save_suite, suite_hash
 from slicelab.gate._write_report import write_json, write_junit, write_markdown
 from slicelab.gate._write_text import write_text
@@ -22,8 +24,12 @@ __all__ = [
     "judge_change",
     "load_suite",
     "make_suite",
+    "read_labels",
+    "read_predictions",
+    "run_metrics",
     "run_suite",
     "save_suite",
+    "stratify",
     "suite_hash",
     "units_to_decide",
     "what_changed",
