@@ -31,7 +31,7 @@ def run(folder, *options):
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]])
 def test_a_test_per_case(folder, workers):
     """One passes, one fails in words, one is skipped; the same under xdist; JUnit as pytest writes it."""
-    done = run(folder, "release.json", "other.json", "--slicelab-predictions", "v4.csv", "--junitxml=x.xml", *workers)
+    done = run(folder, ".", "--slicelab-predictions", "v4.csv", "--junitxml=x.xml", *workers)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 failed, 1 passed, 1 skipped" in done.stdout
     for words in ("accuracy >= 0.99", "value     0.9", "interval  0.7695 to 0.9604 at 95%", "36.png"):
