@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from slicelab.core import Bar, Candidate, Case, LoadReport, Slice, SliceLabError, Suite, SuiteReport
+from slicelab.core import Bar, Candidate, Case, LoadReport, Slice, SliceLabError, Suite, SuiteReport, metric
 
 if TYPE_CHECKING:
     from slicelab.lab import Lab, datasets, load
@@ -28,6 +28,7 @@ __all__ = [
     "SuiteReport",
     "datasets",
     "load",
+    "metric",
     "open",
 ]
 

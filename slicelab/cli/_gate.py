@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from slicelab.core import Predictions, Suite, SuiteReport, visible
+from slicelab.core import Suite, SuiteReport, unit_key, visible
+
+MAX_PICTURES = 12
 
 suites = typer.Typer(help="Run suites on a dataset and save them for the gate.", no_args_is_help=True)
 
@@ -36,6 +37,15 @@ def gate(
     markdown: Markdown = None,
     json: Json = None,
     strict: Strict = False,
+    labels: Annotated[
+        str | None, typer.Option(help="Labels as they are now: a changed one makes its case invalid.")
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(help="Folder of the images: a changed one makes its case invalid; HTML shows them.")
+    ] = None,
+    metrics: Annotated[
+        list[str] | None, typer.Option(help="Python file that registers metrics of your own. It is run.")
+    ] = None,
     confidence: Annotated[
         float | None, typer.Option(help="Detection: boxes below it don't count; none: where F1 on the suite is best.")
     ] = None,
@@ -44,42 +54,48 @@ def gate(
 
     Example: slicelab gate suites/release.json --predictions v4.json --against v3.json --junit report.xml
     """
-    from slicelab.gate import load_suite, run_suite
+    from slicelab.gate import load_suite, read_labels, read_predictions, run_metrics, run_suite
 
+    for path in metrics or []:
+        run_metrics(path)
     loaded = load_suite(suite)
-    model = _read(loaded, predictions)
-    other = None if against is None else _read(loaded, against)
-    report = run_suite(loaded, model, against=other, confidence=confidence)
-    finish(report, junit=junit, html=html, markdown=markdown, json=json, strict=strict)
+    model = read_predictions(loaded, predictions)
+    other = None if against is None else read_predictions(loaded, against)
+    media = None
+    if images is not None:
+        from slicelab.sources import hash_images
 
-
-def _read(suite: Suite, option: str) -> Predictions:
-    """Read a prediction file for a suite; a refused row is a reason not to run."""
-    from slicelab.core import SuiteError
-    from slicelab.sources import read_predictions_for_suite
-
-    name, sign, path = option.partition("=")
-    if not sign:
-        name, path = Path(option).stem, option
-    ids = suite.samples.get("coco_image_id")
-    read, findings, _ = read_predictions_for_suite(
-        path,
-        model=name,
-        task=suite.task,
-        classes=suite.classes,
-        samples=suite.samples,
-        image_ids=None if ids is None else dict(zip(ids.tolist(), ids.index, strict=True)),
-        categories=suite.categories or None,
+        media = hash_images(list(loaded.samples.index), images)
+    report = run_suite(
+        loaded,
+        model,
+        against=other,
+        media=media,
+        labels=None if labels is None else read_labels(loaded, labels),
+        confidence=confidence,
     )
-    # Rows on other samples are no fault: a suite holds a part of the data.
-    refused = [f for f in findings if f.refused and f.kind not in ("unknown-sample", "unknown-image")]
-    if refused:
-        first = refused[0]
-        raise SuiteError(
-            f"{len(refused)} rows of {path!r} can't be taken, so the gate can't run. "
-            f"First: {first.file}:{first.line}: {first.reason}"
-        )
-    return read
+    pictures = None if images is None or html is None else _pictures(report, loaded, images)
+    finish(report, junit=junit, html=html, markdown=markdown, json=json, strict=strict, pictures=pictures)
+
+
+def _pictures(report: SuiteReport, suite: Suite, folder: str) -> dict[str, bytes]:
+    """Return thumbnails of the worst units of each case that doesn't pass."""
+    from slicelab.core import MediaError
+    from slicelab.sources import UnusableImageError, locate_keys, make_thumbnail
+
+    units = (suite.boxes["key"] + "#" + suite.boxes["label_id"]).tolist()
+    boxes = dict(zip(units, suite.boxes[["x", "y", "width", "height"]].to_numpy(float).tolist(), strict=True))
+    wanted = [u for r in report.results if r.verdict != "pass" for u in r.failing[:MAX_PICTURES]]
+    keys = {u: u if u in suite.samples.index else unit_key(u) for u in wanted}
+    paths = locate_keys(sorted(set(keys.values())), folder)
+    found = {}
+    for unit in [u for u in keys if keys[u] in paths]:
+        box = (boxes[unit][0], boxes[unit][1], boxes[unit][2], boxes[unit][3]) if unit in boxes else None
+        try:
+            found[unit] = make_thumbnail(paths[keys[unit]], box=box, size=160)[0]
+        except (UnusableImageError, MediaError):
+            continue
+    return found
 
 
 def finish(
@@ -172,3 +188,41 @@ def save(dataset: Dataset, suite: Name, path: Annotated[str, typer.Argument(help
     import slicelab
 
     typer.echo(str(slicelab.open(dataset).suite(suite).save(path)))
+
+
+@suites.command()
+def diff(
+    before: Annotated[str, typer.Argument(help="Suite file.")],
+    after: Annotated[str, typer.Argument(help="Suite file.")],
+) -> None:
+    """Tell how two suite files differ: cases, bars, members, labels, media. Exit code 1: they do.
+
+    Example: slicelab suite diff suites/release.json suites/next.json
+    """
+    from slicelab.gate import diff_suites, load_suite
+
+    lines = diff_suites(load_suite(before), load_suite(after))
+    for line in lines or ["no difference"]:
+        typer.echo(visible(line))
+    raise typer.Exit(1 if lines else 0)
+
+
+@suites.command()
+def explain(
+    before: Annotated[str, typer.Argument(help="Suite file of the first run.")],
+    after: Annotated[str, typer.Argument(help="Suite file of the second run.")],
+    predictions: Annotated[str, typer.Option(help="The second run's predictions: [NAME=]PATH.")],
+    before_predictions: Annotated[str, typer.Option(help="The first run's predictions: [NAME=]PATH.")],
+    case: Annotated[str | None, typer.Option(help="A case's name; none: every case that both have.")] = None,
+) -> None:
+    """Tell what changed between two runs of a case, and how much of its change each explains.
+
+    Example: slicelab suite explain old.json new.json --before-predictions v3.json --predictions v4.json
+    """
+    from slicelab.gate import explain_change, load_suite, read_predictions
+
+    first, second = load_suite(before), load_suite(after)
+    runs = (first, read_predictions(first, before_predictions)), (second, read_predictions(second, predictions))
+    names = [case] if case is not None else [c.name for c in first.cases if c.name in {d.name for d in second.cases}]
+    for name in names:
+        typer.echo(visible(str(explain_change(name, before=runs[0], after=runs[1]))))

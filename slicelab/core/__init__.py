@@ -1,12 +1,12 @@
 """Nouns: frozen values, errors, checks and protocols, which every room speaks."""
 
+from slicelab.core._bar import METRICS, Bar, lower_is_better, top_k
 from slicelab.core._candidate import Candidate, CandidateTree, HeldOut
 from slicelab.core._case import (
-    METRICS,
     VERDICTS,
-    Bar,
     Case,
     CaseResult,
+    Drift,
     Suite,
     SuiteReport,
     Verdict,
@@ -48,6 +48,7 @@ from slicelab.core._hashing import (
     hash_rows,
     hash_value,
 )
+from slicelab.core._own_metric import OWN_METRICS, OwnMetric, metric
 from slicelab.core._protocols import (
     Desk,
     DrawnBox,
@@ -109,6 +110,7 @@ __all__ = [
     "IN_FLIGHT",
     "MAX_NAME",
     "METRICS",
+    "OWN_METRICS",
     "PREDICTED_BOX_COLUMNS",
     "REASONS",
     "RETURN_STATUSES",
@@ -132,6 +134,7 @@ __all__ = [
     "DatabaseUnavailableError",
     "Desk",
     "DrawnBox",
+    "Drift",
     "Edit",
     "Finding",
     "HeldOut",
@@ -143,6 +146,7 @@ __all__ = [
     "NewerSchemaError",
     "NoMongodError",
     "NotFoundError",
+    "OwnMetric",
     "Predictions",
     "QueueItem",
     "Return",
@@ -176,10 +180,13 @@ __all__ = [
     "hash_value",
     "is_spurious",
     "listed",
+    "lower_is_better",
+    "metric",
     "new_id",
     "now",
     "object_unit",
     "spurious_unit",
+    "top_k",
     "unit_key",
     "visible",
 ]

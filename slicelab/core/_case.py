@@ -1,98 +1,18 @@
-"""Test cases that a model must pass: bar, case, suite, verdict."""
+"""Test cases that a model must pass: case, suite, verdict."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
-from slicelab.core._checks import check_choice, check_fraction
-from slicelab.core._errors import InvalidInputError
+from slicelab.core._bar import Bar
 from slicelab.core._slice import actor, new_id, now
 from slicelab.core._tables import Task
 
-METRICS = (
-    "accuracy",
-    "error_rate",
-    "recall",
-    "precision",
-    "f1",
-    "false_positives_per_image",
-    "ap50",
-    "map",
-)
 VERDICTS = ("pass", "fail", "inconclusive", "invalid")
 Verdict = Literal["pass", "fail", "inconclusive", "invalid"]
-
-
-@dataclass(frozen=True)
-class Bar:
-    """The value that a metric must reach on a case.
-
-    Parameters
-    ----------
-    metric
-        One of `METRICS`.
-    at_least, at_most
-        The bar: exactly one of the two, in the metric's unit.
-    confidence
-        Of the interval by which it is judged.
-    strict
-        True: the interval's nearer end must reach the bar; an interval that straddles it is inconclusive.
-        False: the value itself is judged.
-    min_units
-        With fewer units the verdict is never "pass".
-    """
-
-    metric: str
-    at_least: float | None = None
-    at_most: float | None = None
-    confidence: float = 0.95
-    strict: bool = True
-    min_units: int = 1
-
-    def __post_init__(self) -> None:
-        check_choice(self.metric, METRICS, "metric")
-        if (self.at_least is None) == (self.at_most is None):
-            raise InvalidInputError(
-                "A bar needs exactly one of at_least= and at_most=; "
-                f"got at_least={self.at_least}, at_most={self.at_most}."
-            )
-        value = self.at_least if self.at_least is not None else self.at_most
-        if self.metric == "false_positives_per_image":
-            if not isinstance(value, (int, float, np.number)) or isinstance(value, bool) or not 0 <= value < np.inf:
-                raise InvalidInputError(f"The bar must be a finite number from 0; got {value!r}.")
-        else:
-            check_fraction(value, "bar")  # type: ignore[arg-type]
-        check_fraction(self.confidence, "confidence")
-        if not 0 < self.confidence < 1:
-            raise InvalidInputError(f"The confidence must lie between 0 and 1; got {self.confidence}.")
-
-    @classmethod
-    def parse(cls, text: str, *, confidence: float = 0.95, strict: bool = True, min_units: int = 1) -> Bar:
-        """Read a bar as people write it: "recall >= 0.95" or "error_rate<=0.1".
-
-        Raises
-        ------
-        InvalidInputError
-            It isn't a metric, >= or <=, and a number.
-        """
-        match = re.fullmatch(r"\s*(\w+)\s*(>=|<=)\s*([0-9.eE+-]+)\s*", text)
-        try:
-            value = float(match[3]) if match else float("nan")
-        except ValueError:
-            value = float("nan")
-        if match is None or value != value:
-            raise InvalidInputError(f'A bar reads like "recall >= 0.95" or "error_rate <= 0.1"; got {text!r}.')
-        side = {"at_least": value} if match[2] == ">=" else {"at_most": value}
-        return cls(match[1], **side, confidence=confidence, strict=strict, min_units=min_units)
-
-    def __str__(self) -> str:
-        sign, value = (">=", self.at_least) if self.at_least is not None else ("<=", self.at_most)
-        return f"{self.metric} {sign} {value:g}"
 
 
 @dataclass(frozen=True)
@@ -126,6 +46,32 @@ class Case:
     schema_version: int = 1
 
 
+@dataclass(frozen=True)
+class Drift:
+    """How the units that a rule describes now differ from a frozen membership.
+
+    Parameters
+    ----------
+    case
+        Name of the case.
+    came, went
+        Units that match the rule but are no members, and members that no longer match it; sorted.
+    """
+
+    case: str
+    came: tuple[str, ...]
+    went: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.came or self.went)
+
+    def __str__(self) -> str:
+        if not self:
+            return f"{self.case}: rule and members agree"
+        new = f"{len(self.came)} new unit{'s match' if len(self.came) != 1 else ' matches'} the rule"
+        return f"{self.case}: {new}, {len(self.went)} member{'s' * (len(self.went) != 1)} no longer do"
+
+
 @dataclass(frozen=True, eq=False)
 class Suite:
     """A named list of cases with the truth they are judged by; all that the gate needs.
@@ -153,7 +99,7 @@ class Suite:
     samples: pd.DataFrame
     boxes: pd.DataFrame
     categories: dict[int, str] = field(default_factory=dict)
-    schema_version: int = 1
+    schema_version: int = 2
 
 
 @dataclass(frozen=True)
@@ -173,10 +119,17 @@ class CaseResult:
     baseline, baseline_interval, change, p_value
         The other model's value and interval, value - baseline and its p-value (exact McNemar for proportions);
         None without another model.
+    change_interval, p_adjusted
+        Interval of the change at the bar's confidence, and the p-value after Holm's correction over the suite.
     comparison
         "regressed", "improved", "no evidence" or "" without another model.
     failing
         Unit ids that fail under this model, worst first.
+    broke, fixed
+        Labelled units that fail under this model only, and under the other model only; the worst first.
+    hashes
+        SHA-256 of what the verdict rests on: "predictions" (on this case's images), "labels", "membership", "media"
+        and "metric" (its definition and the user's own code). Where two runs differ, so does one of these.
     """
 
     case: Case
@@ -192,6 +145,16 @@ class CaseResult:
     p_value: float | None = None
     comparison: str = ""
     failing: tuple[str, ...] = ()
+    change_interval: tuple[float, float] | None = None
+    p_adjusted: float | None = None
+    broke: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+    hashes: dict[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def target(self) -> float | None:
+        """The value that the bar asks for; None where it is that of another model which isn't there."""
+        return self.case.bar.target(self.baseline)
 
 
 @dataclass(frozen=True)
@@ -248,13 +211,16 @@ class SuiteReport:
                 "baseline": r.baseline,
                 "change": r.change,
                 "p_value": r.p_value,
+                "p_adjusted": r.p_adjusted,
                 "comparison": r.comparison,
+                "broke": len(r.broke),
+                "fixed": len(r.fixed),
                 "reason": r.reason,
             }
             for r in self.results
         ]
         columns = ["case", "verdict", "bar", "value", "low", "high", "units", "failures"]
-        columns += ["baseline", "change", "p_value", "comparison", "reason"]
+        columns += ["baseline", "change", "p_value", "p_adjusted", "comparison", "broke", "fixed", "reason"]
         return pd.DataFrame(rows, columns=columns).set_index("case")
 
     def _repr_html_(self) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from slicelab.core._case import Bar, Case
+from slicelab.core._bar import Bar
+from slicelab.core._case import Case
 from slicelab.core._slice import Slice
 
 

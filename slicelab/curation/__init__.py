@@ -1,6 +1,7 @@
 """Decisions as state changes: old value in, new value out."""
 
 from slicelab.curation._apply_return import ReturnOutcome, accept, apply_return, merge_labels
+from slicelab.curation._drift import rule_drift
 from slicelab.curation._edit_slices import (
     add,
     create_slice,
@@ -13,6 +14,7 @@ from slicelab.curation._edit_slices import (
     split,
 )
 from slicelab.curation._history import next_redo, next_undo
+from slicelab.curation._roadmap import roadmap
 from slicelab.curation._rules import evaluate_rule, rule_columns
 from slicelab.curation._undo import describe, invert
 from slicelab.curation._work_queue import add_items, make_batch, move_item
@@ -38,6 +40,8 @@ __all__ = [
     "note",
     "remove",
     "rename",
+    "roadmap",
     "rule_columns",
+    "rule_drift",
     "split",
 ]

@@ -1,7 +1,15 @@
 """Predictions and labels to outcomes, metrics and intervals."""
 
 from slicelab.evaluation._classification_units import classification_units
-from slicelab.evaluation._compare_models import PairedDifference, holm, mcnemar, paired_bootstrap
+from slicelab.evaluation._compare_models import (
+    PairedDifference,
+    difference_of_draws,
+    holm,
+    mcnemar,
+    paired_bootstrap,
+    paired_shares,
+)
+from slicelab.evaluation._confidence_metrics import CONFIDENCE_METRICS, confidence_sums, label_ranks
 from slicelab.evaluation._detection_units import detection_units
 from slicelab.evaluation._intervals import MetricValue, bootstrap_interval, resampled_weights, wilson_interval
 from slicelab.evaluation._mean_average_precision import (
@@ -15,9 +23,11 @@ from slicelab.evaluation._mean_average_precision import (
 from slicelab.evaluation._measure_detection import Selection, f1_of
 from slicelab.evaluation._metric_value import metric_value
 from slicelab.evaluation._overall import confusion, overall
+from slicelab.evaluation._own_value import compare_own
 from slicelab.evaluation._surroundings import SURROUNDINGS, surroundings
 
 __all__ = [
+    "CONFIDENCE_METRICS",
     "IOU_THRESHOLDS",
     "SURROUNDINGS",
     "MapResult",
@@ -27,16 +37,21 @@ __all__ = [
     "Selection",
     "bootstrap_interval",
     "classification_units",
+    "compare_own",
+    "confidence_sums",
     "confusion",
     "detection_units",
+    "difference_of_draws",
     "f1_of",
     "holm",
+    "label_ranks",
     "mcnemar",
     "mean_average_precision",
     "metric_value",
     "nan_mean",
     "overall",
     "paired_bootstrap",
+    "paired_shares",
     "rank_predictions",
     "resampled_weights",
     "surroundings",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -89,11 +91,59 @@ def paired_bootstrap(
         )
     blocks = resampled_weights(len(mine), n_resamples=n_resamples, seed=seed)
     draws = np.concatenate([np.zeros(0), *(statistic(w @ mine) - statistic(w @ base) for w in blocks)])
-    draws = draws[~np.isnan(draws)]
     difference = statistic(mine.sum(axis=0)[None]) - statistic(base.sum(axis=0)[None])
+    return difference_of_draws(float(difference[0]), draws, confidence=confidence)
+
+
+def difference_of_draws(
+    difference: float, draws: npt.NDArray[np.float64], *, confidence: float = 0.95
+) -> PairedDifference:
+    """Return a difference with interval and p-value from its resamples, as `paired_bootstrap` does."""
+    draws = draws[~np.isnan(draws)]
     side = min(np.count_nonzero(draws <= 0), np.count_nonzero(draws >= 0))
     low, high = percentile_interval(draws, confidence=confidence)
-    return PairedDifference(float(difference[0]), low, high, min(1.0, 2 * (side + 1) / (len(draws) + 1)))
+    return PairedDifference(
+        difference, min(low, difference), max(high, difference), min(1.0, 2 * (side + 1) / (len(draws) + 1))
+    )
+
+
+def paired_shares(failure: npt.ArrayLike, baseline: npt.ArrayLike, *, confidence: float = 0.95) -> PairedDifference:
+    """Return by how much the share of failures differs between two models on the same units.
+
+    Parameters
+    ----------
+    failure, baseline
+        bool (n,): does each model fail on each unit; the same units in the same order.
+    confidence
+        Of the interval, in (0, 1).
+
+    Returns
+    -------
+    PairedDifference: share of failures less the baseline's; the adjusted Wald interval, which is in [-1, 1] and never
+    empty; McNemar's exact p.
+
+    Raises
+    ------
+    InvalidInputError
+        The two differ in length, aren't truth values, or are empty.
+
+    Notes
+    -----
+    Source of the interval: Bonett & Price, "Adjusted Wald confidence interval for a difference of binomial
+    proportions based on paired data", J. Educational and Behavioral Statistics 2012.
+    """
+    a, b = _truths(failure), _truths(baseline)
+    p = mcnemar(a, b)
+    n = len(a)
+    if not n:
+        raise InvalidInputError("Two models can't be compared on no units at all.")
+    only_a, only_b = int(np.count_nonzero(a & ~b)), int(np.count_nonzero(~a & b))
+    difference = (only_a - only_b) / n
+    more, less = (only_a + 1) / (n + 2), (only_b + 1) / (n + 2)
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    half = z * math.sqrt((more + less - (more - less) ** 2) / (n + 2))
+    low, high = max(more - less - half, -1.0), min(more - less + half, 1.0)
+    return PairedDifference(difference, min(low, difference), max(high, difference), p)
 
 
 def holm(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:

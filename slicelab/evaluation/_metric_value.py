@@ -9,9 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import METRICS, InvalidInputError, check_choice, listed
-from slicelab.evaluation._intervals import RESAMPLES, MetricValue, share_interval, wilson_interval
-from slicelab.evaluation._measure_detection import detection_value
+from slicelab.core import METRICS, OWN_METRICS, InvalidInputError, check_choice, listed, top_k
+from slicelab.evaluation._confidence_metrics import CONFIDENCE_METRICS, confidence_sums
+from slicelab.evaluation._intervals import (
+    RESAMPLES,
+    MetricValue,
+    resampled_statistic,
+    share_interval,
+    wilson_interval,
+)
+from slicelab.evaluation._measure_detection import Selection, detection_value
+from slicelab.evaluation._own_value import own_value
 
 _DETECTION_ONLY = ("false_positives_per_image", "ap50", "map")
 
@@ -31,9 +39,9 @@ def metric_value(
     Parameters
     ----------
     name
-        One of `slicelab.core.METRICS`.
+        One of `slicelab.core.METRICS`, "top<k>", or one registered by `slicelab.core.metric`.
     units
-        From `classification_units` or `detection_units`.
+        From `classification_units` or `detection_units`; for "top<k>" with the column `label_rank` of `label_ranks`.
     members
         Unit ids of the slice; None: all units. In detection a sample's key stands for the image with every object
         on it, and so does a spurious box (it belongs to its image); a key without any unit is an image where the
@@ -66,14 +74,31 @@ def metric_value(
     member objects on their images, with 200 resamples of the images. All but the last two hold at the confidence
     threshold with which the units were made.
 
+    `top<k>` (classification): the share of members whose true label is among the k most probable classes; Wilson's
+    interval; NaN without `label_rank`. `ece` (expected calibration error, 15 bins of equal width) and
+    `confidence_gap` (|mean confidence - share that is right|): over the members that have a prediction, in detection
+    over the predicted boxes on the members' images; 1000 resamples; NaN where a confidence is unknown. A user's own
+    metric: what its function returns, with 200 resamples of the images.
+
     Where every resample gives the same value the bootstrap knows nothing, so the interval is Wilson's for that
     share of so many images (members, in classification), and Garwood's for `false_positives_per_image`.
 
     `n_units` and `n_failures` are members (objects) and failures among them; for `precision` predicted boxes and
     those that aren't tp; for `false_positives_per_image` images and those with such a box.
     """
+    k = top_k(name)
+    detection = "label_id" in units.columns
+    if name in OWN_METRICS or name in CONFIDENCE_METRICS:
+        chosen = Selection.of(units, members) if detection else None
+        rows = _members(units, members) if chosen is None else chosen.units.assign(member=chosen.objects)
+        images = list(rows["key"]) if chosen is None else list(chosen.images)
+        if name in OWN_METRICS:
+            return own_value(name, rows, images, confidence=confidence)
+        return _confidence_value(name, rows, images, confidence=confidence)
+    if k is not None and not detection:
+        return _top_k_value(k, _members(units, members), confidence=confidence)
     check_choice(name, METRICS, "metric")
-    if "label_id" in units.columns:
+    if detection:
         return detection_value(
             name, units, members=members, boxes=boxes, predicted=predicted, classes=classes, confidence=confidence
         )
@@ -115,6 +140,27 @@ def _classification_value(name: str, units: pd.DataFrame, *, confidence: float) 
     drawn = np.random.default_rng(0).multinomial(n, counts / n, size=RESAMPLES).astype(np.float64)
     draws = _macro(name, drawn, true, said, len(classes))
     return MetricValue(value, *share_interval(value, draws, n=n, confidence=confidence), n, failures)
+
+
+def _top_k_value(k: int, units: pd.DataFrame, *, confidence: float) -> MetricValue:
+    n = len(units)
+    ranks = units["label_rank"].to_numpy(np.float64) if "label_rank" in units else np.full(n, np.nan)
+    if not n or np.isnan(ranks).any():
+        return MetricValue(math.nan, math.nan, math.nan, n, 0)
+    hits = int(np.count_nonzero(ranks <= k))
+    return MetricValue(hits / n, *wilson_interval(hits, n, confidence=confidence), n, n - hits)
+
+
+def _confidence_value(name: str, units: pd.DataFrame, images: Sequence[str], *, confidence: float) -> MetricValue:
+    said = units[units["box_id" if "box_id" in units else "prediction"].notna()]
+    n, failures = len(said), int(said["failure"].sum())
+    image = pd.Index(list(images), dtype=object).get_indexer(pd.Index(said["key"], dtype=object))
+    sums, statistic = confidence_sums(name, said, image, len(images))
+    value = float(statistic(sums.sum(axis=0)[None])[0])
+    if math.isnan(value):
+        return MetricValue(math.nan, math.nan, math.nan, n, failures)
+    draws = resampled_statistic(sums, statistic)
+    return MetricValue(value, *share_interval(value, draws, n=len(images), confidence=confidence), n, failures)
 
 
 def _macro(

@@ -48,6 +48,10 @@ class CaseChecks:
             return ["Its members, labels or media aren't those that were frozen: the content hash doesn't match."]
         return [*self._media_problems(case), *self._label_problems(case)]
 
+    def hashes(self, case: Case) -> dict[str, str]:
+        """Return the hashes of membership, labels and media that a case is judged by."""
+        return self._frozen.hashes(case.members)
+
     def _media_problems(self, case: Case) -> list[str]:
         if self._media is None:
             return []

@@ -9,28 +9,32 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import InvalidInputError
+from slicelab.core import OWN_METRICS, InvalidInputError
 from slicelab.evaluation import (
+    CONFIDENCE_METRICS,
     IOU_THRESHOLDS,
+    PairedDifference,
     RankedPredictions,
     Selection,
+    compare_own,
+    confidence_sums,
+    difference_of_draws,
     f1_of,
-    mcnemar,
     nan_mean,
     paired_bootstrap,
+    paired_shares,
     rank_predictions,
     resampled_weights,
 )
-from slicelab.gate._evaluate_suite import CLASSIFICATION_SHARES, OBJECT_METRICS, Part
+from slicelab.gate._evaluate_suite import Part
 
-LOWER_IS_BETTER = ("error_rate", "false_positives_per_image")
 RESAMPLES_PER_CASE = 50
 
 Floats = npt.NDArray[np.float64]
 
 
-def p_value(name: str, part: Part, baseline: Part, *, n_cases: int) -> float:
-    """Test whether two models differ in a metric on the same members, two-sided.
+def compare(name: str, part: Part, baseline: Part, *, n_cases: int, confidence: float) -> PairedDifference:
+    """Tell how much two models differ in a metric on the same members.
 
     Parameters
     ----------
@@ -40,38 +44,79 @@ def p_value(name: str, part: Part, baseline: Part, *, n_cases: int) -> float:
         The case under either model.
     n_cases
         How many cases are compared: the more, the smaller a p-value must be able to get, the more resamples.
+    confidence
+        Of the interval.
 
     Returns
     -------
-    float
-        Shares of units: McNemar's exact test. All others: the paired bootstrap by image; it can't go
-        below 2 / (resamples + 1), and average precision, whose resamples are dear, has 1000 at most.
+    PairedDifference
+        Value less the baseline's, its interval and the two-sided p-value. Shares of units: `paired_shares`, with
+        McNemar's exact test. All others: the paired bootstrap by image, whose p can't go below 2 / (resamples + 1).
+        Average precision, whose resamples are dear, has 1000 at most; a user's own metric 200.
     """
     n_resamples = max(1000, RESAMPLES_PER_CASE * n_cases)
-    detection = part.boxes is not None
-    if name in (OBJECT_METRICS if detection else CLASSIFICATION_SHARES):
-        return mcnemar(_failures(part), _failures(baseline))
-    if not detection:
-        classes = pd.Index(part.units["label"].unique(), dtype=object)
-        statistic = partial(_macro, name=name, n_classes=len(classes))
-        mine, base = _class_counts(part, classes), _class_counts(baseline, classes)
-        return paired_bootstrap(mine, base, statistic, n_resamples=n_resamples).p_value
+    if part.is_unit_share(name):
+        # A share of failures grows as a share of successes falls.
+        found = paired_shares(_failures(part, name), _failures(baseline, name), confidence=confidence)
+        return found if name == "error_rate" else _negative(found)
+    if name in OWN_METRICS:
+        return compare_own(name, part.own_units(), baseline.own_units(), part.images, confidence=confidence)
     if name in ("ap50", "map"):
         return _compare_average_precision(
-            name, part, baseline, n_resamples=min(max(200, RESAMPLES_PER_CASE * n_cases), 1000)
+            name, part, baseline, n_resamples=min(max(200, RESAMPLES_PER_CASE * n_cases), 1000), confidence=confidence
         )
+    mine, base, statistic = _sums(name, part, baseline)
+    return paired_bootstrap(mine, base, statistic, n_resamples=n_resamples, confidence=confidence)
+
+
+def _negative(d: PairedDifference) -> PairedDifference:
+    return PairedDifference(0.0 - d.difference, 0.0 - d.high, 0.0 - d.low, d.p_value)
+
+
+def _sums(name: str, part: Part, baseline: Part) -> tuple[Floats, Floats, Callable[[Floats], Floats]]:
+    """Return per image what is summed under either model, and the metric of the sums."""
+    if name in CONFIDENCE_METRICS:
+        (mine, statistic), (base, _) = (_confidence_sums(name, p) for p in (part, baseline))
+        return mine, base, statistic
+    if part.boxes is None:
+        classes = pd.Index(part.units["label"].unique(), dtype=object)
+        macro = partial(_macro, name=name, n_classes=len(classes))
+        return _class_counts(part, classes), _class_counts(baseline, classes), macro
     mine, base = _image_counts(part), _image_counts(baseline)
     statistics: dict[str, Callable[[Floats], Floats]] = {
         "precision": _precision,
         "f1": f1_of,
         "false_positives_per_image": partial(_wrong, n=len(mine)),
     }
-    return paired_bootstrap(mine, base, statistics[name], n_resamples=n_resamples).p_value
+    return mine, base, statistics[name]
 
 
-def _failures(part: Part) -> npt.NDArray[np.bool_]:
-    judged = part.units[part.judged]
-    return judged["failure"].to_numpy(bool)[np.argsort(judged.index.to_numpy(str))]
+def _confidence_sums(name: str, part: Part) -> tuple[Floats, Callable[[Floats], Floats]]:
+    said = part.units[part.units["prediction" if part.boxes is None else "box_id"].notna()]
+    image = pd.Index(part.images, dtype=object).get_indexer(pd.Index(said["key"], dtype=object))
+    return confidence_sums(name, said, image, len(part.images))
+
+
+def flips(name: str, part: Part, baseline: Part) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the labelled members that only this model fails on, and those that only the baseline fails on.
+
+    The highest loss first (under the model that fails), then by id.
+    """
+    mine, base = (p.units[p.judged].assign(failed=p.judged_failures(name)) for p in (part, baseline))
+    base = base.loc[mine.index]
+    broke = mine[mine["failed"].to_numpy() & ~base["failed"].to_numpy()]
+    fixed = base[base["failed"].to_numpy() & ~mine["failed"].to_numpy()]
+    return _worst_first(broke), _worst_first(fixed)
+
+
+def _worst_first(rows: pd.DataFrame) -> tuple[str, ...]:
+    order = np.lexsort((rows.index.to_numpy(str), -rows["loss"].to_numpy(np.float64)))
+    return tuple(rows.index[order].tolist())
+
+
+def _failures(part: Part, name: str) -> npt.NDArray[np.bool_]:
+    order = np.argsort(part.units.index[part.judged].to_numpy(str))
+    return part.judged_failures(name)[order]
 
 
 def _image_counts(part: Part) -> Floats:
@@ -105,16 +150,20 @@ def _macro(sums: Floats, *, name: str, n_classes: int) -> Floats:
     return mean
 
 
-def _compare_average_precision(name: str, part: Part, baseline: Part, *, n_resamples: int) -> float:
+def _compare_average_precision(
+    name: str, part: Part, baseline: Part, *, n_resamples: int, confidence: float
+) -> PairedDifference:
     mine, base = (_ranked(name, p) for p in (part, baseline))
     blocks = [
         nan_mean(mine.average_precision(w).mean(axis=1)) - nan_mean(base.average_precision(w).mean(axis=1))
         for w in resampled_weights(len(part.images), n_resamples=n_resamples, seed=0)
     ]
+    whole = np.ones((1, len(part.images)))
+    difference = nan_mean(mine.average_precision(whole).mean(axis=1)) - nan_mean(
+        base.average_precision(whole).mean(axis=1)
+    )
     draws = np.concatenate([np.zeros(0), *blocks])
-    draws = draws[~np.isnan(draws)]
-    side = min(np.count_nonzero(draws <= 0), np.count_nonzero(draws >= 0))
-    return min(1.0, 2 * (side + 1) / (len(draws) + 1))
+    return difference_of_draws(float(difference[0]), draws, confidence=confidence)
 
 
 def _ranked(name: str, part: Part) -> RankedPredictions:

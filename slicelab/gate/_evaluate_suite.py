@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import InvalidInputError, Predictions, SampleTable, Suite, SuiteError, listed
-from slicelab.evaluation import MetricValue, classification_units, detection_units, metric_value
+from slicelab.core import InvalidInputError, Predictions, SampleTable, Suite, SuiteError, listed, top_k
+from slicelab.evaluation import MetricValue, classification_units, detection_units, label_ranks, metric_value
 from slicelab.gate._freeze_case import member_keys
 
 CLASSIFICATION_SHARES = ("accuracy", "error_rate")
 OBJECT_METRICS = ("accuracy", "recall", "error_rate")
 """In detection: shares of labelled objects, so that two models are judged on the same units."""
-_BOX_METRICS = ("precision", "false_positives_per_image")
+_BOX_METRICS = ("precision", "false_positives_per_image", "ece", "confidence_gap")
 
 Positions = npt.NDArray[np.intp]
 
@@ -83,7 +84,21 @@ class Part:
 
     def is_share(self, name: str) -> bool:
         """Tell whether a metric is a share of single units here (an average over classes isn't)."""
-        return name in (CLASSIFICATION_SHARES if self.boxes is None else (*OBJECT_METRICS, "precision"))
+        return self.is_unit_share(name) or (self.boxes is not None and name == "precision")
+
+    def is_unit_share(self, name: str) -> bool:
+        """Tell whether a metric is a share of the judged units, the same under every model."""
+        if self.boxes is None:
+            return name in CLASSIFICATION_SHARES or top_k(name) is not None
+        return name in OBJECT_METRICS
+
+    def judged_failures(self, name: str) -> npt.NDArray[np.bool_]:
+        """Tell for every judged row whether it fails by this metric."""
+        return self._failed(name)[self.judged]
+
+    def own_units(self) -> pd.DataFrame:
+        """Return what a user's own metric gets."""
+        return self.units if self.boxes is None else self.units.assign(member=self.judged)
 
     def unpredicted(self) -> list[str]:
         """Ids of members that the model has no prediction for (classification; boxes can't tell)."""
@@ -91,12 +106,18 @@ class Part:
         return ids
 
     def _failures(self, name: str) -> npt.NDArray[np.bool_]:
-        failure = self.units["failure"].to_numpy(bool)
+        failure = self._failed(name)
         if self.boxes is None or name in OBJECT_METRICS:
             return failure & self.judged
         if name in _BOX_METRICS:
             return failure & self.units["box_id"].notna().to_numpy(bool)
         return failure & (self.judged | self.units["label_id"].isna().to_numpy(bool))
+
+    def _failed(self, name: str) -> npt.NDArray[np.bool_]:
+        k = top_k(name)
+        if k is not None:
+            return self.units["label_rank"].to_numpy(np.float64) > k
+        return self.units["failure"].to_numpy(bool)
 
 
 class ModelOnSuite:
@@ -124,12 +145,18 @@ class ModelOnSuite:
         self._table = SampleTable(suite.task, suite.samples, suite.boxes, suite.classes)
         if suite.task == "classification":
             self.units = classification_units(self._table, predictions)
+            if any(top_k(case.bar.metric) for case in suite.cases):
+                self.units["label_rank"] = label_ranks(self.units, predictions)
+            # One hash per unit; 0 where there is no prediction.
+            at = predictions.frame.index.get_indexer(self.units.index)
+            self._row_hashes = np.append(_hash_rows(predictions.frame, predictions), np.uint64(0))[at]
         else:
             self.units = detection_units(self._table, predictions, confidence=confidence)
             self._predicted = predictions.frame[predictions.frame["key"].isin(self._keys)]
             self._rows_by_image = Groups(self.units["key"])
             self._boxes_by_image = Groups(suite.boxes["key"])
             self._predicted_by_image = Groups(self._predicted["key"])
+            self._row_hashes = _hash_rows(self._predicted, predictions)
         self._by_unit = pd.Index(self.units.index.to_numpy(object), dtype=object)
         self.problem = self._find_problem(predictions)
 
@@ -154,6 +181,15 @@ class ModelOnSuite:
             self._predicted.iloc[self._predicted_by_image.rows(images)],
         )
 
+    def prediction_hash(self, part: Part) -> str:
+        """SHA-256 of what the model says of a case's images, whatever the order of its rows."""
+        rows = self._row_hashes[
+            self._by_unit.get_indexer(pd.Index(part.members, dtype=object))
+            if part.predicted is None
+            else self._predicted_by_image.rows(part.images)
+        ]
+        return hashlib.sha256(np.sort(rows).astype("<u8").tobytes()).hexdigest()
+
     def _find_problem(self, predictions: Predictions) -> str:
         """Say why the predictions can't belong to this suite ('' if they can)."""
         keys = predictions.frame.index if self.suite.task == "classification" else predictions.frame["key"]
@@ -164,3 +200,15 @@ class ModelOnSuite:
             f"The predictions of {predictions.model!r} hold none of the suite's {len(self._keys)} images: {named}, "
             f"the suite like {next(iter(self.suite.samples.index))!r}."
         )
+
+
+def _hash_rows(frame: pd.DataFrame, predictions: Predictions) -> npt.NDArray[np.uint64]:
+    """Return a hash of each row of predictions, equal on every machine; box ids don't count."""
+    classification = predictions.task == "classification"
+    columns = frame[["label", "confidence"]] if classification else frame.drop(columns="box_id")
+    hashes = pd.util.hash_pandas_object(columns, index=classification, categorize=True).to_numpy(np.uint64)
+    if predictions.probabilities is not None:
+        weights = np.arange(1, predictions.probabilities.shape[1] + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        bits = predictions.probabilities.astype("<f4").view("<u4").astype(np.uint64)
+        hashes = hashes + (bits * weights).sum(axis=1, dtype=np.uint64)
+    return np.asarray(hashes, dtype=np.uint64)

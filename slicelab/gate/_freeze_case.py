@@ -10,6 +10,7 @@ import pandas as pd
 
 from slicelab.core import (
     BOX_COLUMNS,
+    METRICS,
     Bar,
     Case,
     InvalidInputError,
@@ -20,13 +21,14 @@ from slicelab.core import (
     check_unique,
     is_spurious,
     listed,
+    top_k,
     unit_key,
 )
 from slicelab.gate._hash_case import read_truth
 
 TASK_METRICS: dict[Task, tuple[str, ...]] = {
-    "classification": ("accuracy", "error_rate", "recall", "precision", "f1"),
-    "detection": ("accuracy", "recall", "precision", "f1", "error_rate", "false_positives_per_image", "ap50", "map"),
+    "classification": ("accuracy", "error_rate", "recall", "precision", "f1", "top5", "ece", "confidence_gap"),
+    "detection": tuple(m for m in METRICS if m != "top5"),
 }
 
 TEXT = pd.StringDtype(na_value=np.nan)
@@ -149,7 +151,8 @@ def make_suite(
 def check_metric(bar: Bar, task: Task) -> None:
     """Raise `InvalidInputError` when a task has no such metric."""
     possible = TASK_METRICS[task]
-    if bar.metric not in possible:
+    own = bar.code is not None
+    if bar.metric not in possible and not own and not (task == "classification" and top_k(bar.metric)):
         raise InvalidInputError(f"The metric {bar.metric!r} doesn't fit {task}; possible are {', '.join(possible)}.")
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from slicelab.core import InvalidInputError, Task, canonical, listed, object_unit, unit_key
+from slicelab import evaluation
+from slicelab.core import Bar, InvalidInputError, Task, canonical, hash_file, hash_value, listed, object_unit, unit_key
 
 Row = list[Any]
+_quoted = json.encoder.encode_basestring  # what `canonical` writes texts with
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,7 @@ class Truth:
     """The rows that go into hashes, by unit id, and each once as bytes."""
 
     rows: dict[str, Row]
-    lines: dict[str, bytes]
+    lines: dict[str, tuple[bytes, bytes]]
 
     def missing(self, members: Iterable[str]) -> list[str]:
         """Members that aren't there (or have no label to be judged by)."""
@@ -28,14 +34,47 @@ class Truth:
     def hash(self, members: Iterable[str]) -> str:
         """Equal to `core.hash_rows` of the members' rows; all must be there."""
         # Each line is encoded once although its unit may be a member of a hundred cases.
-        lines = sorted(self.lines[m] for m in set(members))
-        return hashlib.sha256(b"".join(line + b"\n" for line in lines)).hexdigest()
+        lines = sorted(b"".join(self.lines[m]) for m in set(members))
+        return _joined(lines)
+
+    def hashes(self, members: Iterable[str]) -> dict[str, str]:
+        """SHA-256 of the membership, the labels (with boxes) and the media of members, each by itself."""
+        ids = sorted(set(members))
+        return {
+            "membership": _joined(m.encode() for m in ids),
+            "labels": _joined(self.lines[m][0] for m in ids),
+            "media": _joined(part for m in ids for part in (m.encode(), self.lines[m][1])),
+        }
+
+
+def _joined(lines: Iterable[bytes]) -> str:
+    return hashlib.sha256(b"".join([line + b"\n" for line in lines])).hexdigest()
+
+
+def _line(row: Row) -> tuple[bytes, bytes]:
+    """Return the canonical JSON of a row in two pieces, of which the second is the media's hash."""
+    media = _quoted(row[-1]).encode() if isinstance(row[-1], str) else canonical(row[-1])
+    if row[2] is None and isinstance(row[1], str):
+        return f"[{_quoted(row[0])},{_quoted(row[1])},null,".encode(), media + b"]"
+    return canonical(row[:-1])[:-1] + b",", media + b"]"
+
+
+def metric_hash(bar: Bar) -> str:
+    """SHA-256 of what computes a bar's metric: the user's source, or SliceLab's own."""
+    return hash_value([bar.metric, bar.code or _own_code()])
+
+
+@cache
+def _own_code() -> str:
+    folder = Path(evaluation.__file__).parent
+    return hash_value([hash_file(path) for path in sorted(folder.glob("*.py"))])
 
 
 def read_truth(members: Collection[str], *, samples: pd.DataFrame, boxes: pd.DataFrame, task: Task) -> Truth:
     """Look up the rows of `members`; those that aren't there are left out."""
     wanted = set(members)
-    rows = _image_rows(samples[samples.index.isin(wanted)], boxes, task)
+    inside = np.array([key in wanted for key in samples.index.tolist()], dtype=bool)
+    rows = _image_rows(samples[inside], boxes, task)
     if task == "detection":
         objects = _object_rows(samples, boxes, wanted)
         both = rows.keys() & objects.keys()
@@ -45,7 +84,7 @@ def read_truth(members: Collection[str], *, samples: pd.DataFrame, boxes: pd.Dat
             )
         rows |= objects
     try:
-        return Truth(rows, {unit: canonical(row) for unit, row in rows.items()})
+        return Truth(rows, {unit: _line(row) for unit, row in rows.items()})
     except UnicodeEncodeError as error:
         raise InvalidInputError(f"An id or label isn't valid Unicode: {error.object!r}. Rename it.") from error
 
@@ -89,7 +128,7 @@ def case_hash(members: Sequence[str], *, samples: pd.DataFrame, boxes: pd.DataFr
 def _image_rows(samples: pd.DataFrame, boxes: pd.DataFrame, task: Task) -> dict[str, Row]:
     if task == "classification":
         known = samples[samples["label"].notna()]
-        keys, labels, media = known.index, known["label"], known["sha256"]
+        keys, labels, media = known.index.tolist(), known["label"].tolist(), known["sha256"].tolist()
         return {k: [k, label, None, sha] for k, label, sha in zip(keys, labels, media, strict=True)}
     content: dict[str, list[Row]] = {key: [] for key in samples.index}
     for box in boxes[boxes["key"].isin(content)].itertuples(index=False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
-from slicelab.core import Bar, Verdict
+from slicelab.core import Bar, InvalidInputError, Verdict
 
 _TOLERANCE = 1e-9
 
@@ -43,6 +43,59 @@ def judge(
     return verdict, reason
 
 
+def judge_change(bar: Bar, *, change: float, interval: tuple[float, float], n_units: int) -> tuple[Verdict, str]:
+    """Judge a case whose bar is another model's value, by the difference on the same units.
+
+    Parameters
+    ----------
+    bar
+        With `no_worse_than` or `improves_on`.
+    change, interval
+        The metric less that of the other model, and its interval at the bar's confidence.
+    n_units
+        As in `judge`.
+
+    Returns
+    -------
+    Verdict, str
+        As in `judge`: "no worse than" is reached by a gain of -margin, "improves on" by a gain above the margin.
+    """
+    sign = -1.0 if bar.lower_is_better else 1.0
+    gain, least = sign * change, bar.least_gain
+    low, high = sorted(sign * end for end in interval)
+    shown = f"{interval[0]:+.4g} to {interval[1]:+.4g}"
+    above = f"{bar.against} by more than {bar.margin:g}" if bar.margin else bar.against
+    wanted = f"no worse than {bar.against}" if bar.no_worse_than is not None else f"better than {above}"
+    wanted += f" by {bar.margin:g}" if bar.no_worse_than is not None and bar.margin else ""
+
+    def reached(value: float) -> bool:
+        return value >= least - _TOLERANCE if bar.no_worse_than is not None else value > least + _TOLERANCE
+
+    if not math.isfinite(gain):
+        return "invalid", f"{bar.metric} can't be compared with {bar.against} on these {n_units} units."
+    if not bar.strict:
+        verdict: Verdict = "pass" if reached(gain) else "fail"
+        reason = f"It must be {wanted}: the change is {change:+.4g}; its interval isn't judged."
+    elif reached(low):
+        verdict, reason = "pass", f"It must be {wanted}: the whole interval of the change, {shown}, is."
+    elif not reached(high):
+        verdict, reason = "fail", f"It must be {wanted}: the whole interval of the change, {shown}, isn't."
+    else:
+        verdict = "inconclusive"
+        reason = f"It must be {wanted}: the interval of the change, {shown}, says neither."
+        gap = abs(gain - least)
+        side = gain - low if gain > least else high - gain
+        if gap > _TOLERANCE:
+            # The interval narrows with the square root of n.
+            more = max(math.ceil(n_units * (side / gap) ** 2) - n_units, 1)
+            reason += f" About {more:,} more units would decide it, if the change stayed as it is."
+        else:
+            reason += " No number of units would decide, if the change stayed as it is."
+    if verdict == "pass" and n_units < bar.min_units:
+        return "inconclusive", f"{reason} But there are {n_units} units, and the bar wants at least {bar.min_units}."
+    return verdict, reason
+
+
 def units_to_decide(
     bar: Bar, *, value: float, interval: tuple[float, float], n_units: int, share: bool = True
 ) -> int | None:
@@ -51,7 +104,7 @@ def units_to_decide(
     Proportions: Wilson's interval leaves the bar b outside as soon as `|value - b| >= z sqrt(b (1 - b) / n)` (it is
     the inversion of that score test), hence n. Other metrics: the interval narrows with the square root of n.
     """
-    target = _target(bar)
+    target = _number_of(bar)
     gap = abs(value - target)
     if gap < _TOLERANCE:
         return None
@@ -82,18 +135,22 @@ def _judge_interval(bar: Bar, value: float, interval: tuple[float, float]) -> tu
 
 
 def _advice(bar: Bar, value: float, interval: tuple[float, float], *, n_units: int, share: bool) -> str:
-    if share and _target(bar) in (0.0, 1.0):
-        return f"An interval never reaches a bar of {_target(bar):g}: move it a little, or set strict=False."
+    if share and _number_of(bar) in (0.0, 1.0):
+        return f"An interval never reaches a bar of {_number_of(bar):g}: move it a little, or set strict=False."
     needed = units_to_decide(bar, value=value, interval=interval, n_units=n_units, share=share)
     if needed is None:
         return f"No number of units would decide, if the value stayed at {value:.4g}."
     return f"About {max(needed - n_units, 1):,} more units would decide it, if the value stayed at {value:.4g}."
 
 
-def _target(bar: Bar) -> float:
-    return float(bar.at_least if bar.at_least is not None else bar.at_most)  # type: ignore[arg-type]
-
-
 def _margin(bar: Bar, value: float) -> float:
     """By how much a value is on the good side of the bar (negative: on the bad side)."""
-    return value - _target(bar) if bar.at_least is not None else _target(bar) - value
+    gain = value - _number_of(bar)
+    return -gain if bar.lower_is_better else gain
+
+
+def _number_of(bar: Bar) -> float:
+    target = bar.target()
+    if target is None:
+        raise InvalidInputError(f"The bar {str(bar)!r} is another model's value; use judge_change().")
+    return target

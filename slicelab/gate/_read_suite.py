@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, cast
 
@@ -34,8 +35,15 @@ class Kind(NamedTuple):
     holds: Callable[[Any], bool]
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+    return isinstance(value, str) and (value.isascii() or not _SURROGATE.search(value))
+
+
+def _are_texts(values: list[Any]) -> bool:
+    return all(type(v) is str for v in values) and not _SURROGATE.search("".join(values))
 
 
 def _is_whole(value: object, least: int = 1, most: float = math.inf) -> bool:
@@ -48,7 +56,7 @@ def _is_number(value: object) -> bool:
 
 _TEXT = Kind("a text", _is_text)
 _MAYBE_TEXT = Kind("a text or null", lambda v: v is None or _is_text(v))
-_TEXTS = Kind("a list of texts", lambda v: isinstance(v, list) and all(map(_is_text, v)))
+_TEXTS = Kind("a list of texts", lambda v: isinstance(v, list) and _are_texts(v))
 _LIST = Kind("a list", lambda v: isinstance(v, list))
 _OBJECT = Kind("an object", lambda v: isinstance(v, dict))
 _FLAG = Kind("true or false", lambda v: isinstance(v, bool))
@@ -81,7 +89,8 @@ _CASE = {
 }
 _BAR = {
     "metric": _TEXT,
-    **dict.fromkeys(("at_least", "at_most", "confidence"), _NUMBER),
+    **dict.fromkeys(("at_least", "at_most", "confidence", "margin"), _NUMBER),
+    **dict.fromkeys(("no_worse_than", "improves_on", "code"), _TEXT),
     "strict": _FLAG,
     "min_units": _COUNT,
 }
@@ -117,6 +126,7 @@ def read_document(document: dict[str, Any]) -> tuple[Suite, str]:
         samples=_read_samples(top["samples"], task),
         boxes=_read_boxes(top["boxes"], task),
         categories=_read_categories(top["categories"]),
+        schema_version=top["schema_version"],
     )
     return suite, top["content_hash"]
 
@@ -137,7 +147,7 @@ def _read_case(value: object, *, suite: str, task: Task, where: str) -> Case:
 
 def _read_samples(values: list[object], task: Task) -> pd.DataFrame:
     kinds = {**_SAMPLE, **({"label": _MAYBE_TEXT} if task == "classification" else _COCO_ID)}
-    rows = [_fields(value, kinds, f"samples[{i}]", optional=_COCO_ID) for i, value in enumerate(values)]
+    rows = _rows(values, kinds, "samples", optional=_COCO_ID)
     check_unique([row["key"] for row in rows], "key of a sample")
     known = [name for name in kinds if name not in _COCO_ID or (rows and all(name in row for row in rows))]
     return sample_frame(pd.DataFrame.from_records(rows, columns=known).set_index("key"), task)
@@ -152,9 +162,31 @@ def _read_categories(values: list[object]) -> dict[int, str]:
 def _read_boxes(values: list[object], task: Task) -> pd.DataFrame:
     if values and task == "classification":
         raise InvalidInputError(f"boxes must be empty for classification; got {len(values)}.")
-    rows = [_fields(value, _BOX, f"boxes[{i}]") for i, value in enumerate(values)]
+    rows = _rows(values, _BOX, "boxes")
     check_unique([f"{row['key']}#{row['label_id']}" for row in rows], "id of a labelled box")
     return box_frame(pd.DataFrame.from_records(rows, columns=list(BOX_COLUMNS)))
+
+
+def _rows(
+    values: list[Any], kinds: Mapping[str, Kind], where: str, *, optional: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """Return the fields of many objects, each checked as by `_fields`; those of one kind column by column."""
+    names = kinds.keys()
+    if all(type(value) is dict and value.keys() == names for value in values):
+        columns = ([value[name] for value in values] for name in names)
+        if all(_all_hold(kind, column) for kind, column in zip(kinds.values(), columns, strict=True)):
+            return values
+    # Something is unusual; row by row it is told what and where.
+    return [_fields(value, kinds, f"{where}[{i}]", optional=optional) for i, value in enumerate(values)]
+
+
+def _all_hold(kind: Kind, values: list[Any]) -> bool:
+    if kind is _TEXT or kind is _MAYBE_TEXT:
+        return _are_texts(values)
+    try:
+        return all(map(kind.holds, set(values)))
+    except TypeError:
+        return False
 
 
 def _fields(value: object, kinds: Mapping[str, Kind], where: str, *, optional: Collection[str] = ()) -> dict[str, Any]:

@@ -7,12 +7,25 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from slicelab.core import Case, CaseResult, InvalidInputError, Predictions, SampleTable, Suite, SuiteReport, listed
+from slicelab.core import (
+    OWN_METRICS,
+    Case,
+    CaseResult,
+    InvalidInputError,
+    Predictions,
+    SampleTable,
+    Suite,
+    SuiteReport,
+    listed,
+    lower_is_better,
+    top_k,
+)
 from slicelab.evaluation import MetricValue, holm
 from slicelab.gate._check_case import CaseChecks
-from slicelab.gate._compare_parts import LOWER_IS_BETTER, p_value
+from slicelab.gate._compare_parts import compare, flips
 from slicelab.gate._evaluate_suite import ModelOnSuite, Part
-from slicelab.gate._judge import judge
+from slicelab.gate._hash_case import metric_hash
+from slicelab.gate._judge import judge, judge_change
 
 _NAN = math.nan
 
@@ -50,11 +63,12 @@ def run_suite(
         One result per case, in the suite's order. The verdict is "invalid" (with the reason, never an error) where
         a case can't be judged: members, labels or media aren't those that were frozen, a member has no prediction
         (classification), the predictions hold none of the suite's images, or the metric can't be computed. An
-        image without any predicted box counts as predicted, as files of boxes can't tell.
+        image without any predicted box counts as predicted, as files of boxes can't tell. A bar that is another
+        model's value is judged by the interval of the change; without that model in `against` it is invalid.
 
         A case that can be judged under both models has a baseline, a change and a raw p-value (McNemar's exact
-        test for shares of units; else the paired bootstrap by image). "regressed" and "improved" hold after Holm's
-        correction over all such cases, at 1 - the bar's confidence.
+        test for shares of units; else the paired bootstrap by image) and the units that flipped. "regressed" and
+        "improved" hold after Holm's correction over all such cases, at 1 - the bar's confidence.
 
     Raises
     ------
@@ -72,6 +86,7 @@ def run_suite(
     results = [_judge_case(case, checks=checks, model=model) for case in suite.cases]
     if other is not None:
         results = _compare(results, model=model, other=other)
+    results = [_judge_against(r, other=other, name=against.model if against is not None else None) for r in results]
     return SuiteReport(
         suite=suite.name,
         model=predictions.model,
@@ -91,13 +106,28 @@ def _judge_case(case: Case, *, checks: CaseChecks, model: ModelOnSuite) -> CaseR
     if problem:
         return _invalid(case, problem)
     bar = case.bar
-    found = part.metric(bar.metric, confidence=bar.confidence)
+    problem = _metric_problem(case)
+    if problem:
+        return _invalid(case, problem)
+    try:
+        found = part.metric(bar.metric, confidence=bar.confidence)
+    except InvalidInputError as error:
+        if bar.metric not in OWN_METRICS:
+            raise
+        return _invalid(case, str(error))
     interval = (found.low, found.high)
-    verdict, reason = judge(
-        bar, value=found.value, interval=interval, n_units=found.n_units, share=part.is_share(bar.metric)
-    )
+    if bar.against is None or not math.isfinite(found.value):
+        verdict, reason = judge(
+            replace(bar, at_least=0.0, no_worse_than=None, improves_on=None, margin=0.0) if bar.against else bar,
+            value=found.value,
+            interval=interval,
+            n_units=found.n_units,
+            share=part.is_share(bar.metric),
+        )
+    else:
+        verdict, reason = "inconclusive", ""
     if verdict == "invalid":
-        return _invalid(case, reason)
+        return _invalid(case, f"{reason}{_metric_needs(bar.metric)}")
     return CaseResult(
         case=case,
         verdict=verdict,
@@ -107,7 +137,48 @@ def _judge_case(case: Case, *, checks: CaseChecks, model: ModelOnSuite) -> CaseR
         n_units=found.n_units,
         n_failures=found.n_failures,
         failing=part.failing(bar.metric),
+        hashes=checks.hashes(case) | {"predictions": model.prediction_hash(part), "metric": metric_hash(bar)},
     )
+
+
+def _metric_problem(case: Case) -> str:
+    """Say why a user's own metric can't be used ('' if it can, or isn't one)."""
+    bar = case.bar
+    if bar.code is None:
+        return ""
+    own = OWN_METRICS.get(bar.metric)
+    if own is None:
+        return f"The metric {bar.metric!r} isn't registered here. Import the module that defines it (--metrics FILE)."
+    if own.code != bar.code:
+        return (
+            f"The source of the metric {bar.metric!r} changed since the bar was set: SHA-256 {own.code[:12]} now, "
+            f"{bar.code[:12]} then."
+        )
+    return ""
+
+
+def _metric_needs(metric: str) -> str:
+    if top_k(metric):
+        return " It needs the probabilities of all classes."
+    return " Every prediction needs a confidence." if metric in ("ece", "confidence_gap") else ""
+
+
+def _judge_against(r: CaseResult, *, other: ModelOnSuite | None, name: str | None) -> CaseResult:
+    """Judge a case whose bar is another model's value, now that the two were compared."""
+    bar = r.case.bar
+    if bar.against is None or r.verdict == "invalid":
+        return r
+    if other is None or bar.against != name:
+        got = f"those of {name!r} were given" if name is not None else "none were given"
+        return _invalid(
+            r.case,
+            f"The bar compares with the model {bar.against!r}, but {got}. "
+            f"Give its predictions: --against {bar.against}=PATH.",
+        )
+    if r.change is None or r.change_interval is None:
+        return _invalid(r.case, r.reason.strip() or f"It can't be compared with {bar.against}.")
+    verdict, reason = judge_change(bar, change=r.change, interval=r.change_interval, n_units=r.n_units)
+    return replace(r, verdict=verdict, reason=reason)
 
 
 def _invalid(case: Case, reason: str) -> CaseResult:
@@ -128,7 +199,7 @@ def _compare(results: list[CaseResult], *, model: ModelOnSuite, other: ModelOnSu
     p_values = {i: r.p_value for i, r in enumerate(compared) if r.p_value is not None}
     adjusted = holm(list(p_values.values()))
     for i, p in zip(p_values, adjusted.tolist(), strict=True):
-        compared[i] = replace(compared[i], comparison=_word(compared[i], p))
+        compared[i] = replace(compared[i], p_adjusted=p, comparison=_word(compared[i], p))
     return compared
 
 
@@ -138,23 +209,34 @@ def _compare_case(r: CaseResult, *, model: ModelOnSuite, other: ModelOnSuite, n_
     part, base = model.part(r.case.members), other.part(r.case.members)
     metric, confidence = r.case.bar.metric, r.case.bar.confidence
     problem = _prediction_problem(base, other)
-    found = MetricValue(_NAN, _NAN, _NAN, 0, 0) if problem else base.metric(metric, confidence=confidence)
+    found = MetricValue(_NAN, _NAN, _NAN, 0, 0)
+    try:
+        found = found if problem else base.metric(metric, confidence=confidence)
+    except InvalidInputError as error:
+        if metric not in OWN_METRICS:
+            raise
+        problem = str(error)
     if not math.isfinite(found.value):
         why = problem or f"{metric} can't be computed for the other model."
         return replace(r, reason=f"{r.reason} Not compared: {why}")
+    difference = compare(metric, part, base, n_cases=n_cases, confidence=confidence)
+    broke, fixed = flips(metric, part, base)
     return replace(
         r,
         baseline=found.value,
         baseline_interval=(found.low, found.high),
         change=r.value - found.value,
-        p_value=p_value(metric, part, base, n_cases=n_cases),
+        change_interval=(difference.low, difference.high),
+        p_value=difference.p_value,
+        broke=broke,
+        fixed=fixed,
     )
 
 
 def _word(r: CaseResult, adjusted: float) -> str:
     if not r.change or adjusted >= 1 - r.case.bar.confidence:
         return "no evidence"
-    better = (r.change > 0) != (r.case.bar.metric in LOWER_IS_BETTER)
+    better = (r.change > 0) != lower_is_better(r.case.bar.metric)
     return "improved" if better else "regressed"
 
 

@@ -12,7 +12,7 @@ from slicelab.gate._read_suite import read_document
 from slicelab.gate._write_text import write_text
 
 FORMAT = "slicelab-suite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _log = logging.getLogger("slicelab")
 
@@ -88,7 +88,7 @@ def load_suite(path: str | Path) -> Suite:
         suite, content_hash = read_document(document)
     except InvalidInputError as error:
         raise SuiteError(f"{path}: {error}") from error
-    if suite_hash(suite) != content_hash:
+    if hash_value({name: value for name, value in document.items() if name != "content_hash"}) != content_hash:
         _log.warning(
             "%s was edited by hand or merged: its content hash doesn't match. Members, labels and media are still "
             "checked case by case; names and bars are as they stand in the file. Save the suite to renew the hash.",
@@ -108,7 +108,7 @@ def suite_document(suite: Suite) -> dict[str, Any]:
     boxes = suite.boxes.sort_values(["key", "label_id"])[list(BOX_COLUMNS)]
     return {
         "format": FORMAT,
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": suite.schema_version,
         "name": suite.name,
         "task": suite.task,
         "classes": list(suite.classes),
@@ -136,10 +136,12 @@ def _case_document(case: Case) -> dict[str, Any]:
 
 
 def _bar_document(bar: Bar) -> dict[str, Any]:
-    sides = {"at_least": bar.at_least, "at_most": bar.at_most}
-    bars = {side: float(value) for side, value in sides.items() if value is not None}
+    number = {k: float(v) for k in ("at_least", "at_most") if (v := getattr(bar, k)) is not None}
+    model = {k: v for k in ("no_worse_than", "improves_on") if (v := getattr(bar, k)) is not None}
+    margin = {"margin": float(bar.margin)} if model else {}
+    code = {"code": bar.code} if bar.code is not None else {}
     rest = {"confidence": float(bar.confidence), "strict": bool(bar.strict), "min_units": int(bar.min_units)}
-    return {"metric": bar.metric, **bars, **rest}
+    return {"metric": bar.metric, **number, **model, **margin, **rest, **code}
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from slicelab.core import (
 )
 from slicelab.lab._pictures import Pictures
 from slicelab.lab._queue import LabQueue
+from slicelab.lab._roadmap import roadmap
 from slicelab.lab._suite import LabSuite
 from slicelab.lab._units import Population, Units
 from slicelab.store import Cases, Connection, DatasetInfo, Datasets, Queues, Slices, Vectors
@@ -494,6 +495,22 @@ class Lab:
     def suites(self) -> list[str]:
         """Return the names of the suites."""
         return self._cases.suites()
+
+    def roadmap(self, model: str, *, confidence: float = 0.95) -> pd.DataFrame:
+        """Rank the curated slices by what fixing each would give overall; what a team plans from.
+
+        Parameters
+        ----------
+        model
+            Its name.
+        confidence
+            Of the interval.
+
+        Returns
+        -------
+        DataFrame, a row per slice, best first, as `slicelab.curation.roadmap` describes it.
+        """
+        return roadmap(self._units, self.slices(), model=model, confidence=confidence)
 
     def queue(self, name: str) -> LabQueue:
         """Return the relabel queue of that name; it comes into being with its first item."""

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from slicelab import gate
-from slicelab.core import Bar, Case, NotFoundError, Slice, Suite, SuiteReport, did_you_mean, new_id
+from slicelab import curation, gate
+from slicelab.core import Bar, Case, Drift, NotFoundError, Slice, Suite, SuiteReport, did_you_mean, new_id
+from slicelab.lab._lab_report import LabReport
 from slicelab.lab._pictures import Pictures
 from slicelab.lab._units import Units
 from slicelab.store import Cases
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from slicelab.store import Records
 
 PICTURES_PER_CASE = 12
@@ -68,6 +71,82 @@ class LabSuite:
         )
         return self._cases.save(case)
 
+    def edit(
+        self, case: Case, *, bar: Bar | None = None, members: Sequence[str] | None = None, note: str | None = None
+    ) -> Case:
+        """Make a new version of a case, with present labels and media.
+
+        Parameters
+        ----------
+        case
+            As it was when the edit began; if it isn't the newest version any more, nothing is written.
+        bar, members, note
+            What to change; None: as it is.
+
+        Raises
+        ------
+        ConflictError
+            Someone else edited the case meanwhile; the error shows both versions.
+        """
+        again = gate.freeze_case(
+            case.name,
+            suite=self.name,
+            members=case.members if members is None else members,
+            table=self._units.table(),
+            bar=case.bar if bar is None else bar,
+            rule=case.rule,
+            note=case.note if note is None else note,
+            provenance=case.provenance | {"edited_from": case.version},
+        )
+        return self._cases.save(again, expected=case.version)
+
+    def versions(self, name: str) -> list[Case]:
+        """Return every version of a case, oldest first."""
+        return self._cases.versions(self.name, name)
+
+    def drift(self, case: Case, *, model: str) -> Drift:
+        """Tell how the units that a case's rule describes now differ from its members.
+
+        Parameters
+        ----------
+        case
+            With a rule.
+        model
+            Under whose predictions the rule is applied.
+        """
+        return curation.rule_drift(case.name, case.rule, case.members, self._units.for_rule(case.rule, model))
+
+    def accept_drift(self, case: Case, *, model: str) -> Case:
+        """Take the units that the rule describes now as members of a new version; return it."""
+        drift = self.drift(case, model=model)
+        if not drift:
+            return case
+        return self.edit(case, members=sorted(set(case.members).difference(drift.went).union(drift.came)))
+
+    def stratify(self, by: str, *, bar: Bar, model: str, buckets: int = 4) -> list[Case]:
+        """Add a case per class or per bucket of a metadata column; see `slicelab.gate.stratify`.
+
+        Parameters
+        ----------
+        by
+            Column of the units, like "label".
+        bar
+            Of every case; groups with fewer units than its `min_units` are left out.
+        model
+            Whose units frame is divided.
+        buckets
+            For columns of numbers.
+        """
+        groups = gate.stratify(self._units.objects(model), by, buckets=buckets, min_units=bar.min_units)
+        table = self._units.table()
+        origin = {"dataset": self.dataset, "stratified_by": by}
+        return [
+            self._cases.save(
+                gate.freeze_case(name, suite=self.name, members=members, table=table, bar=bar, provenance=origin)
+            )
+            for name, members in groups.items()
+        ]
+
     def retire(self, name: str) -> None:
         """Take a case out of the suite; its versions stay."""
         self._cases.retire(self.case(name))
@@ -105,7 +184,7 @@ class LabSuite:
             )
         return gate.make_suite(self.name, cases, self._units.table(), categories=self._units.info().coco_categories)
 
-    def run(self, model: str, *, against: str | None = None) -> SuiteReport:
+    def run(self, model: str, *, against: str | None = None) -> LabReport:
         """Judge a model by every case.
 
         Parameters
@@ -113,27 +192,50 @@ class LabSuite:
         model
             Its name.
         against
-            Another model to compare with, unit by unit.
+            Another model to compare with, unit by unit. None: the one that the cases' bars name, if it is one.
 
         Returns
         -------
-        SuiteReport; it is kept in the database as well.
+        LabReport; it is kept in the database as well.
         """
+        suite = self.value()
+        named = {case.bar.against for case in suite.cases if case.bar.against is not None}
+        if against is None and len(named) == 1:
+            against = named.pop()
         predictions = self._units.predictions(model)
         other = None if against is None else self._units.predictions(against)
-        report = gate.run_suite(self.value(), predictions, against=other)
+        report = gate.run_suite(suite, predictions, against=other)
         self._records.append("runs", _run_record(self.dataset, report))
-        return report
+        return LabReport.of(report, self, self._models())
 
     def history(self) -> pd.DataFrame:
         """Return every verdict so far: one row per run and case, oldest first."""
         runs = self._records.find("runs", dataset=self.dataset, suite=self.name)
         rows = [
-            {"at": run["at"], "model": run["model"], **{k: r[k] for k in ("case", "version", "verdict", "value")}}
+            {
+                "at": run["at"],
+                "model": run["model"],
+                **{k: r[k] for k in ("case", "version", "verdict", "value")},
+                "low": (r.get("interval") or [None, None])[0],
+                "high": (r.get("interval") or [None, None])[1],
+            }
             for run in sorted(runs, key=lambda r: r["at_ns"])
             for r in run["results"]
         ]
-        return pd.DataFrame(rows, columns=["at", "model", "case", "version", "verdict", "value"])
+        return pd.DataFrame(rows, columns=["at", "model", "case", "version", "verdict", "value", "low", "high"])
+
+    def plot_history(self, case: str) -> go.Figure:
+        """Draw the values of a case over its runs, with intervals."""
+        from slicelab.views import history_figure
+
+        runs = self.history()
+        runs = runs[runs["case"] == case]
+        if runs.empty:
+            raise NotFoundError(f"Suite {self.name!r} has no run of a case {case!r}. Run it first.")
+        return history_figure(runs, title=case)
+
+    def _models(self) -> tuple[str, ...]:
+        return tuple(self._units.info().models)
 
     def save(self, path: str | Path) -> Path:
         """Write the suite as a file that goes to git and that `slicelab gate` reads; return its path."""
@@ -142,6 +244,11 @@ class LabSuite:
 
     def write_html(self, report: SuiteReport, path: str | Path, *, models: Sequence[str]) -> Path:
         """Write a report with the pictures of the worst units of each case that doesn't pass."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return gate.write_text(path, self.html(report, models=models))
+
+    def html(self, report: SuiteReport, *, models: Sequence[str]) -> str:
+        """Return that page."""
         from slicelab.views import report_html
 
         shown = [u for r in report.results if r.verdict != "pass" for u in r.failing[:PICTURES_PER_CASE]]
@@ -154,8 +261,7 @@ class LabSuite:
         frame = self._units.frame(report.model)
         words = frame[["label", "prediction"]].astype(object).where(frame[["label", "prediction"]].notna(), "nothing")
         captions = {u: " → ".join(map(str, words.loc[u])) for u in pictures if u in words.index}
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return gate.write_text(path, report_html(report, pictures=pictures, captions=captions))
+        return report_html(report, pictures=pictures, captions=captions)
 
     def __repr__(self) -> str:
         lines = [f"Suite {self.name!r} of {self.dataset!r}"]

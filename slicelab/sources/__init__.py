@@ -4,6 +4,7 @@ from slicelab.sources._formats import SOURCE_FORMATS, detect_format
 from slicelab.sources._open_image import UnusableImageError
 from slicelab.sources._probe_images import ImageInfo, probe_image
 from slicelab.sources._read_coco import read_categories
+from slicelab.sources._read_for_suite import hash_images, locate_keys, read_labels_for_suite
 from slicelab.sources._read_image import read_image
 from slicelab.sources._read_predictions import read_predictions, read_predictions_for_suite
 from slicelab.sources._read_samples import read_samples
@@ -15,10 +16,13 @@ __all__ = [
     "ThumbnailCache",
     "UnusableImageError",
     "detect_format",
+    "hash_images",
+    "locate_keys",
     "make_thumbnail",
     "probe_image",
     "read_categories",
     "read_image",
+    "read_labels_for_suite",
     "read_predictions",
     "read_predictions_for_suite",
     "read_samples",

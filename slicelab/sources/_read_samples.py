@@ -250,7 +250,7 @@ def _detection(
     texts, problems = clean_texts(boxes.labels, "label")
     _check_labels(rows, texts, problems, classes)
     rows.refuse(~not_none(texts), "missing-label", "the box has no label")
-    ids = _label_ids(rows, boxes)
+    ids = label_ids(rows, boxes)
     sizes = [(np.nan, np.nan) if n is None else (n.width, n.height) for n in [*reading.infos, None]]
     frames = np.array(sizes, dtype=np.float64)[boxes.images]
     pixels = boxes.boxes * frames[:, [0, 1, 0, 1]] if boxes.normalised else boxes.boxes
@@ -270,7 +270,8 @@ def _detection(
     return SampleTable("detection", reading.with_metadata(reading.frame()), frame, names), rows
 
 
-def _label_ids(rows: Rows, boxes: BoxRows) -> Objects:
+def label_ids(rows: Rows, boxes: BoxRows) -> Objects:
+    """Return the ids of labelled boxes, "row<n>" where there is none; refuse those that can't be ids."""
     ids, problems = clean_texts(boxes.label_ids, "label id")
     rows.refuse_where(problems, "bad-id")
     rows.refuse(

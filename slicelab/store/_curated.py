@@ -203,13 +203,51 @@ class Cases:
                 newest[record["name"]] = record
         return [self._case(newest[name]) for name in sorted(newest) if not newest[name]["retired"]]
 
-    def save(self, case: Case) -> Case:
-        """Store a case as the next version of its name in its suite; return it with that version."""
-        same = self._records.find("cases", dataset=self._dataset, suite=case.suite, name=case.name)
-        version = max((record["version"] for record in same), default=0) + 1
-        case = replace(case, version=version)
-        self._records.insert("cases", self._record(case))
-        return case
+    def save(self, case: Case, *, expected: int | None = None) -> Case:
+        """Store a case as the next version of its name in its suite; return it with that version.
+
+        Parameters
+        ----------
+        case
+            What to store.
+        expected
+            The version that was edited; None: whatever is the newest.
+
+        Raises
+        ------
+        ConflictError
+            There is another version by now: someone else edited the case first. Nothing was written; the error holds
+            both, `mine` and `theirs`.
+        """
+        version = expected if expected is not None else self._newest(case.suite, case.name)
+        mine = replace(case, version=version + 1)
+        try:
+            if expected is not None and self._newest(case.suite, case.name) != expected:
+                raise ConflictError(f"Version {expected} isn't the newest.")
+            self._records.insert("cases", self._record(mine))
+        except ConflictError as error:
+            theirs = self._conflicting(mine)
+            shown = "it was retired" if theirs is None else _in_words(theirs)
+            raise ConflictError(
+                f"The case {case.name!r} of {case.suite!r} was changed meanwhile. Yours: {_in_words(mine)}. "
+                f"Theirs: {shown}. Look at both, then edit the newest version.",
+                mine=mine,
+                theirs=theirs,
+            ) from error
+        return mine
+
+    def versions(self, suite: str, name: str) -> list[Case]:
+        """Return every version of a case, oldest first."""
+        records = self._records.find("cases", dataset=self._dataset, suite=suite, name=name)
+        return [self._case(r) for r in sorted(records, key=lambda r: r["version"]) if not r["retired"]]
+
+    def _newest(self, suite: str, name: str) -> int:
+        same = self._records.find("cases", dataset=self._dataset, suite=suite, name=name)
+        return max((record["version"] for record in same), default=0)
+
+    def _conflicting(self, mine: Case) -> Case | None:
+        same = [c for c in self.all(mine.suite) if c.name == mine.name]
+        return same[0] if same else None
 
     def retire(self, case: Case) -> None:
         """Take a case out of its suite; its versions stay."""
@@ -225,6 +263,11 @@ class Cases:
         values["bar"] = Bar(**record["bar"])
         values["members"] = tuple(self._records.get_list(record["members"]))
         return Case(**values)
+
+
+def _in_words(case: Case) -> str:
+    note = f", note {case.note!r}" if case.note else ""
+    return f"version {case.version} by {case.created_by}, {case.bar}, {len(case.members)} units{note}"
 
 
 class Queues:

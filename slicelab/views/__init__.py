@@ -1,6 +1,6 @@
 """Values to plotly figures and small HTML; no callbacks."""
 
-from slicelab.views._charts import confusion_figure, interval_figure
+from slicelab.views._charts import confusion_figure, history_figure, interval_figure
 from slicelab.views._map import colour_choices, map_figure, selected_points
 from slicelab.views._report import report_html
 from slicelab.views._safe_html import Safe, safe_html
@@ -24,6 +24,7 @@ __all__ = [
     "confusion_figure",
     "explorer_html",
     "failures_first",
+    "history_figure",
     "interval_figure",
     "map_figure",
     "map_png",

@@ -11,6 +11,12 @@ from slicelab.views._marks import FAILURE
 from slicelab.views._plot_text import plot_text
 
 _MAX_WRITTEN = 20
+_VERDICT_MARKS = {
+    "pass": ("#006b4e", "circle"),
+    "fail": ("#b23a00", "x"),
+    "inconclusive": ("#00578a", "diamond"),
+    "invalid": ("#6b4a79", "square-open"),
+}
 
 
 def confusion_figure(confusion: pd.DataFrame) -> go.Figure:
@@ -98,4 +104,49 @@ def interval_figure(slices: pd.DataFrame, *, base_rate: float | None = None) -> 
     )  # fmt: skip
     if base_rate is not None:
         figure.add_vline(x=base_rate, line={"dash": "dot", "color": "#767676"})
+    return figure
+
+
+def history_figure(runs: pd.DataFrame, *, title: str = "") -> go.Figure:
+    """Draw a case's value over its runs, with intervals; the verdict is the mark's shape, colour and word.
+
+    Parameters
+    ----------
+    runs
+        A row per run, oldest first; columns `at`, `model`, `verdict`, `value`, `low`, `high` (None: none).
+    title
+        The case's name.
+    """
+    value = runs["value"].to_numpy(dtype=np.float64)
+    low, high = (runs[c].to_numpy(dtype=np.float64) for c in ("low", "high"))
+    place = np.arange(len(runs))
+    verdicts = runs["verdict"].to_numpy(object)
+    figure = go.Figure(
+        layout={
+            "template": "none",
+            "height": 320,
+            "title": {"text": plot_text(title, limit=64), "font": {"size": 14}},
+            "margin": {"l": 60, "r": 20, "t": 40, "b": 70},
+            "xaxis": {"tickvals": place, "ticktext": [plot_text(m, limit=16) for m in runs["model"]],
+                      "showgrid": False, "zeroline": False},
+            "yaxis": {"title": {"text": "value, interval"}},
+        },
+    )  # fmt: skip
+    figure.add_scatter(x=place, y=value, mode="lines", line={"color": "#b8bfc6"}, showlegend=False, hoverinfo="skip")
+    for verdict, (colour, symbol) in _VERDICT_MARKS.items():
+        rows = np.flatnonzero(verdicts == verdict)
+        if not len(rows):
+            continue
+        figure.add_scatter(
+            x=place[rows],
+            # An invalid run has no value: it stands at the foot of the plot.
+            y=np.where(np.isnan(value[rows]), np.nanmin(np.append(value, np.append(low, 0.0))), value[rows]),
+            mode="markers",
+            name=verdict,
+            marker={"color": colour, "symbol": symbol, "size": 11},
+            error_y={"type": "data", "symmetric": False, "array": np.nan_to_num(high - value)[rows],
+                     "arrayminus": np.nan_to_num(value - low)[rows], "color": colour},
+            customdata=[plot_text(str(at), limit=40) for at in runs["at"].to_numpy(object)[rows]],
+            hovertemplate="%{y:.4g}<br>%{customdata}<extra>" + verdict + "</extra>",
+        )  # fmt: skip
     return figure

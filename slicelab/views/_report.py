@@ -227,41 +227,36 @@ def _number(value: float) -> str:
 def _axis(r: CaseResult, report: SuiteReport) -> tuple[float, float]:
     """Return the ends of a row's axis; shares have one in common, to 1 and from a round number below them all."""
     numbers = _numbers(r)
-    if max(numbers) > 1:
-        return 0.0, 1.05 * max(numbers)
-    shares = [n for other in report.results if max(_numbers(other)) <= 1 for n in _numbers(other)]
+    if numbers and (max(numbers) > 1 or min(numbers) < 0):
+        return min(1.05 * min(numbers), 0.0), max(1.05 * max(numbers), 0.0)
+    rows = [found for found in map(_numbers, report.results) if found and 0 <= min(found) <= max(found) <= 1]
+    shares = [n for found in rows for n in found] or [0.0]
     return max(math.floor(10 * min(shares) - 0.5) / 10, 0.0), 1.0
 
 
 def _numbers(r: CaseResult) -> list[float]:
     """Return what a row's drawing must hold."""
-    return [v for v in (_target(r.case.bar), r.value, *r.interval, r.baseline) if v is not None and math.isfinite(v)]
-
-
-def _target(bar: Bar) -> float:
-    return float(bar.at_least if bar.at_least is not None else bar.at_most)  # type: ignore[arg-type]
+    return [v for v in (r.target, r.value, *r.interval, r.baseline) if v is not None and math.isfinite(v)]
 
 
 def _drawing(r: CaseResult, axis: tuple[float, float]) -> Safe:
     """Draw interval, value, baseline and bar on one axis."""
-    bar = r.case.bar
-    target = _target(bar)
+    bar, target = r.case.bar, r.target
 
     def x(value: float) -> float:
         share = (value - axis[0]) / (axis[1] - axis[0])
         return round(_PAD + (_WIDTH - 2 * _PAD) * min(max(share, 0.0), 1.0), 1)
 
     middle = _HEIGHT // 2
-    left, right = (x(target), x(axis[1])) if bar.at_least is not None else (x(axis[0]), x(target))
-    upright = {"top": 2, "bottom": _HEIGHT - 2}
-    parts = [
-        safe_html(_GOOD_SIDE, x=left, width=round(right - left, 1), height=_HEIGHT - 4),
-        safe_html(_LINE, kind="axis", a=x(axis[0]), b=x(axis[1]), top=middle, bottom=middle),
-    ]
+    parts = [safe_html(_LINE, kind="axis", a=x(axis[0]), b=x(axis[1]), top=middle, bottom=middle)]
+    if target is not None:
+        left, right = (x(axis[0]), x(target)) if bar.lower_is_better else (x(target), x(axis[1]))
+        parts.insert(0, safe_html(_GOOD_SIDE, x=left, width=round(right - left, 1), height=_HEIGHT - 4))
     if all(map(math.isfinite, r.interval)):
         a, b = map(x, r.interval)
         parts.append(safe_html(_LINE, kind=f"span v-{r.verdict}", a=a, b=b, top=middle, bottom=middle))
-    parts.append(safe_html(_LINE, kind="bar", a=x(target), b=x(target), **upright))
+    if target is not None:
+        parts.append(safe_html(_LINE, kind="bar", a=x(target), b=x(target), top=2, bottom=_HEIGHT - 2))
     if r.baseline is not None and math.isfinite(r.baseline):
         parts.append(safe_html(_DOT, kind="was", x=x(r.baseline), y=middle))
     if math.isfinite(r.value):

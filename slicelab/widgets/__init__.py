@@ -1,6 +1,7 @@
 """Gestures to values and back, in the notebook."""
 
 from slicelab.widgets._actions import Actions
+from slicelab.widgets._case_review import CaseReview
 from slicelab.widgets._explorer import Explorer
 from slicelab.widgets._figure import SafeFigureWidget
 from slicelab.widgets._gallery import Gallery
@@ -8,4 +9,4 @@ from slicelab.widgets._map import Map
 from slicelab.widgets._notice import Notice
 from slicelab.widgets._slice_table import SliceTable
 
-__all__ = ["Actions", "Explorer", "Gallery", "Map", "Notice", "SafeFigureWidget", "SliceTable"]
+__all__ = ["Actions", "CaseReview", "Explorer", "Gallery", "Map", "Notice", "SafeFigureWidget", "SliceTable"]

@@ -102,6 +102,12 @@ class Explorer(VBox):
             raise NotFoundError(f"{len(absent)} of {len(ids)} ids are not among these units: {listed(absent)}.")
         self._select(rows_of(self._units, dict.fromkeys(ids)))
 
+    def select_known(self, ids: Sequence[str]) -> list[str]:
+        """Select those of the units that the explorer shows; return them."""
+        known = [unit for unit in dict.fromkeys(ids) if unit in self._units.index]
+        self.select(known)
+        return known
+
     def on_select(self, callback: Callable[[list[str]], None]) -> None:
         """Call `callback` with the ids of the selected units whenever the selection changes."""
         self._callbacks.append(callback)

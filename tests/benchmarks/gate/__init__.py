@@ -1,0 +1,1 @@
+"""The gate beside pandas reading the same prediction file."""

@@ -1,0 +1,114 @@
+"""What chance alone does to a suite: equal models, known shares, a known drop; fixed seeds."""
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from slicelab.core import Bar
+from slicelab.evaluation import holm, mcnemar, paired_shares, wilson_interval
+from slicelab.gate import freeze_case, make_suite, run_suite
+
+SUITES, CASES = 1000, 50
+LEVEL = 0.05
+
+
+def mcnemar_of(only_a, only_b):
+    """`mcnemar` of every pair of counts; each pair that occurs is computed once."""
+    pairs, place = np.unique(np.stack([only_a.ravel(), only_b.ravel()]), axis=1, return_inverse=True)
+    units = [np.repeat([True, False], pair) for pair in pairs.T]
+    p = np.array([mcnemar(a, ~a) for a in units])
+    return p[place].reshape(only_a.shape)
+
+
+def share_with_a_finding(difference, membership):
+    """Share of suites in which any case "regressed", from (suites, units) of -1, 0, 1 and (units, cases) of 0, 1."""
+    worse, better = ((difference == sign).astype(np.float32) @ membership for sign in (1, -1))
+    p = mcnemar_of(worse.astype(int), better.astype(int))
+    adjusted = np.array([holm(row) for row in p])
+    return float(((adjusted < LEVEL) & (worse > better)).any(axis=1).mean())
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_equal_models_regress_in_few_suites(overlapping):
+    """1,000 suites of 50 cases under two equal models: any "regressed" in at most 5 %, plus three standard errors."""
+    random = np.random.default_rng(20)
+    n_units = 5000
+    if overlapping:
+        membership = (random.random((n_units, CASES)) < random.uniform(0.01, 0.2, CASES)).astype(np.float32)
+    else:
+        membership = np.eye(CASES, dtype=np.float32)[random.integers(CASES, size=n_units)]
+    # Units differ in how hard they are, and the models fail on the same ones more often than chance.
+    hard = random.beta(0.6, 3.0, n_units)
+    difference = np.stack(
+        [
+            (random.random(n_units) < hard).astype(np.int8) - (random.random(n_units) < hard).astype(np.int8)
+            for _ in range(SUITES)
+        ]
+    )
+    share = share_with_a_finding(difference, membership)
+    assert share <= LEVEL + 3 * np.sqrt(LEVEL * (1 - LEVEL) / SUITES)
+
+
+def test_the_gate_says_of_equal_models_what_the_simulation_says(small):
+    """`run_suite` itself, on fifteen suites of ten cases: its words are those of `mcnemar` and `holm`."""
+    random = np.random.default_rng(3)
+    table = small.table({f"{i:03}": "cat" for i in range(200)})
+    keys = np.array(table.samples.index)
+    members = [sorted(random.choice(keys, 60, replace=False)) for _ in range(10)]
+    cases = [
+        freeze_case(f"{i}", suite="s", members=m, table=table, bar=Bar("accuracy", at_least=0.5))
+        for i, m in enumerate(members)
+    ]
+    suite = make_suite("s", cases, table)
+    for _ in range(15):
+        fails = random.random((2, len(keys))) < 0.2
+        models = [
+            small.predictions({k: "dog" if f else "cat" for k, f in zip(keys, row, strict=True)}, model=f"v{i}")
+            for i, row in enumerate(fails)
+        ]
+        report = run_suite(suite, models[0], against=models[1])
+        inside = [np.isin(keys, m) for m in members]
+        p = [mcnemar(fails[0][m], fails[1][m]) for m in inside]
+        assert [r.p_value for r in report.results] == pytest.approx(p)
+        assert [r.comparison != "no evidence" for r in report.results] == (holm(p) < LEVEL).tolist()
+
+
+@pytest.mark.parametrize("n", [20, 50, 100, 200, 500, 1000, 2000])
+def test_intervals_cover_as_often_as_they_say(n):
+    """Exact, no simulation: the mean coverage over p = 0.5 to 0.99 is at least 93 %, no p is below 91 %.
+
+    Wilson's interval falls below 93 % at single p, where n (1 - p) is about 0.5 to 1 (n = 50, p = 0.99: 91.1 %).
+    There it errs to the safe side: a share that equals the bar passes in at most 2.5 % + 2 points at every p.
+    """
+    k = np.arange(n + 1)
+    low, high = np.array([wilson_interval(int(i), n) for i in k]).T
+    shares = np.append(np.arange(0.5, 0.99, 0.01), 0.99)
+    chance = binom.pmf(k[None], n, shares[:, None])
+    covered = (chance * ((low <= shares[:, None]) & (shares[:, None] <= high))).sum(axis=1)
+    passed = (chance * (low > shares[:, None])).sum(axis=1)
+    assert covered.mean() >= 0.93
+    assert covered.min() >= 0.91
+    assert passed.max() <= 0.025 + 0.02
+
+
+def test_intervals_of_a_change_cover_as_often_as_they_say():
+    """Two models on the same 50, 200 and 1,000 units, the second worse by 0, 5 or 10 points: at least 93 %."""
+    random = np.random.default_rng(5)
+    for n in (50, 200, 1000):
+        for drop in (0.0, 0.05, 0.1):
+            both = random.random((400, n))
+            base, mine = both < 0.15, (both < 0.10) | ((both > 0.8) & (both < 0.85 + drop))
+            found = [paired_shares(a, b) for a, b in zip(mine, base, strict=True)]
+            covered = np.mean([d.low <= drop <= d.high for d in found])
+            # Three standard errors of 400 draws.
+            assert covered >= 0.93 - 3 * np.sqrt(0.95 * 0.05 / 400)
+
+
+def test_a_drop_of_ten_points_on_200_units_is_found():
+    """Power of the comparison at 5 %: 90 % right falls to 80 %, 4 % of the units come right: at least 80 %."""
+    random = np.random.default_rng(7)
+    u = random.random((2000, 200))
+    # 6 % fail under both, 4 % under the old model only, 14 % under the new one only.
+    only_new, only_old = (u < 0.14).sum(axis=1), ((u >= 0.14) & (u < 0.18)).sum(axis=1)
+    found = (mcnemar_of(only_new, only_old) < LEVEL) & (only_new > only_old)
+    assert found.mean() >= 0.80

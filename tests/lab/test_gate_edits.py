@@ -1,0 +1,57 @@
+"""Cases that are edited, drift, and are planned from, on a real database."""
+
+import pytest
+
+import slicelab as sl
+from slicelab.core import ConflictError
+from slicelab.gate import case_hash, load_suite
+
+pytestmark = pytest.mark.mongo
+
+
+def test_a_case_over_its_life(load_parts, tmp_path):
+    """Two kernels edit one version: one wins, the other's conflict shows both. Hashes, drift, report and plan follow."""
+    lab = load_parts("gate edits", overwrite=True)
+    dark = lab.create_slice("dark nuts", rule='label == "nut" and dark')
+    case = lab.promote(dark, bar=sl.Bar("accuracy", at_least=0.6), suite="release")
+    other = sl.open("gate edits").suite("release").case("dark nuts")
+    assert other == case
+
+    won = lab.suite("release").edit(case, bar=sl.Bar("accuracy", at_least=0.7), note="stricter")
+    assert (won.version, won.members) == (2, case.members)
+    with pytest.raises(ConflictError, match=r"accuracy >= 0\.5.*accuracy >= 0\.7.*'stricter'") as error:
+        sl.open("gate edits").suite("release").edit(other, bar=sl.Bar("accuracy", at_least=0.5))
+    assert (error.value.mine.bar.at_least, error.value.theirs) == (0.5, won)
+    suite = lab.suite("release")
+    assert suite.cases == [won]
+    assert [c.version for c in suite.versions("dark nuts")] == [1, 2]
+
+    loaded = load_suite(suite.save(tmp_path / "s.json"))
+    table = lab.table
+    in_database = case_hash(won.members, samples=table.samples, boxes=table.boxes, task=table.task)
+    in_file = case_hash(won.members, samples=loaded.samples, boxes=loaded.boxes, task=loaded.task)
+    assert in_database == in_file == won.content_hash == loaded.cases[0].content_hash
+
+    fewer = suite.edit(won, members=won.members[3:])
+    drift = suite.drift(fewer, model="v3")
+    assert (drift.came, drift.went) == (won.members[:3], ())
+    assert str(drift) == "dark nuts: 3 new units match the rule, 0 members no longer do"
+    accepted = suite.accept_drift(fewer, model="v3")
+    assert (accepted.version, accepted.members) == (4, won.members)
+    assert not suite.drift(accepted, model="v3")
+
+    strata = suite.stratify("label", bar=sl.Bar("accuracy", no_worse_than="v4", margin=0.05), model="v3")
+    assert {c.name for c in strata} == {f"label/{name}" for name in table.classes}
+    report = suite.run("v3")
+    assert report.against == "v4"
+    assert report.result("dark nuts").verdict == "fail"
+    assert "sandbox" in report._repr_html_()
+    assert report.to_html(tmp_path / "r.html") == (tmp_path / "r.html").read_text()
+    assert len(suite.plot_history("dark nuts").data) == 2
+
+    plan = lab.roadmap("v3")
+    assert plan.index.tolist() == ["dark nuts"]
+    row = plan.iloc[0]
+    assert row["failures"] == row["units"] == len(dark.members)
+    assert 0 < row["low"] <= row["points"] <= row["high"]
+    assert row["points"] <= 100 * len(dark.members) / len(lab.units("v3"))
