@@ -144,7 +144,8 @@ def _read(values: pd.Series) -> _Texts | _Numbers | None:
         filled = np.where(there, numbers, 0.0)
         return _Numbers(filled, there, float(filled.sum()), int(there.sum()), deviation)
     column = _texts(values.astype("str"))
-    return column if 1 < len(column.names) <= _MANY else None
+    # nearly as many values as units: names and remarks, which set no group apart
+    return column if 1 < len(column.names) <= min(_MANY, len(values) // 2) else None
 
 
 def _texts(values: pd.Series) -> _Texts:

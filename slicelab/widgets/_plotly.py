@@ -14,23 +14,21 @@ from importlib.resources import files
 import anywidget
 import traitlets
 
-_NAME = "slicelabPlotly"
-
 
 class PlotlyLibrary(anywidget.AnyWidget):
-    """Nothing to see; where it arrives, `globalThis[name]` is plotly."""
+    """Nothing to see: it carries plotly's source, which the first map of a page runs.
 
-    _esm = "export default {}"
+    It isn't this widget's own module, as anywidget gives a module two seconds to start: on a busy machine too few for
+    five megabytes.
+    """
+
+    _esm = "export default { render() {} }"
     name = traitlets.Unicode().tag(sync=True)
+    source = traitlets.Unicode().tag(sync=True)
 
 
 @cache
 def plotly_library() -> PlotlyLibrary:
     """Return this kernel's one library."""
-    name = f"{_NAME}_{version('plotly')}"
     source = files("plotly").joinpath("package_data", "plotly.min.js").read_text(encoding="utf-8")
-    wrapped = (
-        f"if (!globalThis[{name!r}]) {{ const module = {{ exports: {{}} }}; const before = globalThis.Plotly;\n"
-        f"{source}\nglobalThis[{name!r}] = module.exports; globalThis.Plotly = before; }}\nexport default {{}};"
-    )
-    return PlotlyLibrary(_esm=wrapped, name=name)
+    return PlotlyLibrary(source=source, name=f"slicelabPlotly_{version('plotly')}")

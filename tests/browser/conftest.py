@@ -24,6 +24,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import slicelab
+
 NAMES = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome")
 QUIET = ("--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage")  # fmt: skip
@@ -229,8 +231,7 @@ def _environment(home: Path) -> dict[str, str]:
     environment = dict(os.environ, JUPYTER_CONFIG_DIR=str(home / "config"), JUPYTER_DATA_DIR=str(home / "data"),
                        JUPYTER_RUNTIME_DIR=str(home / "run"), JUPYTERLAB_SETTINGS_DIR=str(home / "settings"),
                        JUPYTERLAB_WORKSPACES_DIR=str(home / "workspaces"), IPYTHONDIR=str(home / "ipython"),
-                       TQDM_DISABLE="1")  # fmt: skip
-    environment.pop("PYTHONPATH", None)
+                       TQDM_DISABLE="1", PYTHONPATH=str(Path(slicelab.__file__).parents[1]))  # fmt: skip
     return environment
 
 

@@ -18,7 +18,7 @@ SETUP = """
 from fakes import FakeDesk, HOSTILE, make_candidates, make_projection, make_units
 from slicelab.widgets import Explorer
 units, projection = make_units(COUNT), make_projection(COUNT)
-desk = FakeDesk(units, broken=[units.index[4]])
+desk = FakeDesk(units, broken=[units.index[5]])
 explorer = Explorer(units, projection, desk=desk, candidates=make_candidates(units), model="v3")
 """
 SHOW = "explorer"
@@ -208,16 +208,18 @@ def test_point_click_shows_its_picture(page, server, run_notebook) -> None:
     assert run_notebook(page, server, name) == []
     page.wait_for_function(DRAWN)
     page.locator(".slicelab-map").scroll_into_view_if_needed()
-    x, y, row = page.evaluate(
+    x, y = page.evaluate(
         """() => { const g = document.querySelector('.slicelab-map .js-plotly-plot'), l = g._fullLayout;
             const t = g._fullData.length - 1, r = g.querySelector('.nsewdrag').getBoundingClientRect();
-            return [r.left + l.xaxis.d2p(g._fullData[t].x[0]), r.top + l.yaxis.d2p(g._fullData[t].y[0]),
-                    g._fullData[t].customdata[0]]; }"""
+            return [r.left + l.xaxis.d2p(g._fullData[t].x[0]), r.top + l.yaxis.d2p(g._fullData[t].y[0])]; }"""
     )
     page.mouse.move(x, y)
     page.wait_for_timeout(300)  # plotly knows the point under the mouse after a moment
+    expect(page.locator(".slicelab-tip")).to_contain_text("spoon → cup")  # the first failure
+    expect(page.locator(".slicelab-tip")).to_contain_text("0002.png")
     page.mouse.click(x, y)
-    expect(page.locator(".slicelab-detail .slicelab-facts")).to_contain_text(f"{row:04d}.png")
+    expect(page.locator(".slicelab-detail .slicelab-facts")).to_contain_text("0002.png")
+    page.wait_for_function("() => document.querySelectorAll('.slicelab-near img').length === 6")
 
 
 def test_map_without_webgl(open_page, server, run_notebook) -> None:

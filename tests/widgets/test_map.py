@@ -115,5 +115,5 @@ def test_the_library_is_there_once_per_kernel(units, projection) -> None:
     first, second = Map(units, projection), Map(units, projection)
     assert first.library is second.library
     assert first.library.name.startswith("slicelabPlotly_")
-    assert "plotly.js v" in first.library._esm
-    assert len(first.library._esm) > 3_000_000
+    assert "plotly.js v" in first.library.source
+    assert len(first.library.source) > 3_000_000

@@ -219,7 +219,7 @@ function render({ model, el }) {
     if (message.kind !== "tiles") return;
     waitingSince = 0;
     message.tiles.forEach((facts, i) => pictures.put(message.size, facts, buffers[i]));
-    const beside = active >= 0 && near.get(rows[active]);
+    const beside = active >= 0 ? near.get(rows[active]) : null;
     if (message.size !== SMALL || beside?.includes(message.tiles[0].row)) drawDetail();
     draw();
   }

@@ -20,9 +20,18 @@ const aligned = (view) => view.buffer.slice(view.byteOffset, view.byteOffset + v
 
 async function library(model) {
   const other = await model.widget_manager.get_model(model.get("library").replace("IPY_MODEL_", ""));
-  const name = other.get("name");
-  for (let wait = 0; wait < 3000 && !globalThis[name]; wait++) await new Promise((done) => setTimeout(done, 10));
-  return globalThis[name];
+  globalThis[other.get("name")] ??= run(other.get("source"));
+  return globalThis[other.get("name")];
+}
+
+// plotly's file is no module, and sets a global that may be another plotly's: it is run inside one, and put back.
+async function run(source) {
+  const head = "const module = { exports: {} }, before = globalThis.Plotly;\n";
+  const tail = "\nif (before) globalThis.Plotly = before; else delete globalThis.Plotly;\nexport default module.exports;";
+  const url = URL.createObjectURL(new Blob([head, source, tail], { type: "text/javascript" }));
+  const found = await import(url);
+  URL.revokeObjectURL(url);
+  return found.default;
 }
 
 function hasWebgl() {
@@ -329,10 +338,6 @@ function render({ model, el }) {
 
   library(model).then(async (found) => {
     if (closed) return;
-    if (!found) {
-      wait.textContent = "plotly didn't arrive from the kernel; run the cell again";
-      return;
-    }
     wait.remove();
     await found.newPlot(plot, makeTraces(), makeLayout(), CONFIG);
     Plotly = found;
@@ -345,6 +350,8 @@ function render({ model, el }) {
     plot.on("plotly_relayout", moved);
     resized.observe(plot);
     draw(); // what changed while plotly was on its way
+  }).catch((error) => {
+    wait.textContent = `plotly can't be started: ${error}; run the cell again`;
   });
 
   return () => {
