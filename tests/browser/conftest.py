@@ -228,11 +228,10 @@ def _write_setting(folder: Path, name: str, values: dict[str, object]) -> None:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    environment = dict(os.environ, JUPYTER_CONFIG_DIR=str(home / "config"), JUPYTER_DATA_DIR=str(home / "data"),
+    return dict(os.environ, JUPYTER_CONFIG_DIR=str(home / "config"), JUPYTER_DATA_DIR=str(home / "data"),
                        JUPYTER_RUNTIME_DIR=str(home / "run"), JUPYTERLAB_SETTINGS_DIR=str(home / "settings"),
                        JUPYTERLAB_WORKSPACES_DIR=str(home / "workspaces"), IPYTHONDIR=str(home / "ipython"),
                        TQDM_DISABLE="1", PYTHONPATH=str(Path(slicelab.__file__).parents[1]))  # fmt: skip
-    return environment
 
 
 def _free_port() -> int:

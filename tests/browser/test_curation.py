@@ -31,6 +31,7 @@ import slicelab as sl
 lab = sl.open("parts")
 explorer = lab.explore("v3")
 """
+KEPT = "print(lab.suite('release').cases[0].name, len(lab.queue('review').items()), len(lab.dismissed()))"
 DRAWN = """() => { const g = document.querySelector('.slicelab-map .js-plotly-plot');
     return !!(g && g._fullData && g._fullData.some(t => t.x && t.x.length) && g.querySelector('.nsewdrag')); }"""
 
@@ -186,7 +187,7 @@ def test_the_whole_curation_and_a_new_kernel(page, server, run_notebook, shoot, 
     assert page.seen.errors == []
 
     again = write(server, "again.ipynb", parts, AGAIN, SHOW,
-                  "print(lab.suite('release').cases[0].name, len(lab.queue('review').items()), len(lab.dismissed()))")  # fmt: skip
+                  KEPT)  # fmt: skip
     assert run_notebook(page, server, again) == []
     page.wait_for_function(DRAWN)
     expect(explored.row("dark nuts")).to_contain_text("slice v3")
