@@ -58,7 +58,13 @@ def serve(
 def write_page(folder: Path, name: str, model: str) -> Path:
     """Write the notebook that is the page; names go in as literals of Python."""
     source = _CELL.format(name=json.dumps(name), model=json.dumps(model))
-    cell = {"cell_type": "code", "execution_count": None, "id": "explorer", "metadata": {}, "outputs": []}
+    cell: dict[str, object] = {
+        "cell_type": "code",
+        "execution_count": None,
+        "id": "explorer",
+        "metadata": {},
+        "outputs": [],
+    }
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = {"cells": [cell | {"source": source}], "metadata": {"kernelspec": kernel}}
     path = folder / "slicelab.ipynb"

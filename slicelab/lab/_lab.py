@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import torch
 
     from slicelab.discovery import CandidateSlices
+    from slicelab.store import AppSession
     from slicelab.widgets import Explorer
 
 log = logging.getLogger("slicelab")
@@ -361,6 +362,24 @@ class Lab:
             failures=failures,
             **options,
         )
+
+    def open_app(self, explorer: Explorer | None = None, *, port: int | None = None) -> AppSession:
+        """Open FiftyOne's App on this dataset, with SliceLab's operators and panel in it.
+
+        Parameters
+        ----------
+        explorer
+            Its selection and the App's follow each other: units become their samples, samples all their units.
+        port
+            None: a free one, on this machine only.
+
+        Returns
+        -------
+        AppSession; `url` is where the App is, `session` FiftyOne's own.
+        """
+        from slicelab.lab._app import open_app
+
+        return open_app(self.dataset, self._units, explorer, port)
 
     def inspect(self, units: Sequence[str], model: str) -> Inspection:
         """Compare units with the rest: confusions, which models fail, metadata and image statistics."""

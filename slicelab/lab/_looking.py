@@ -87,7 +87,12 @@ class Looking:
         if kept is None or kept[0] != revision:
             frame = self._units.frame(model)
             background = Background(frame, self.failures(models, frame.index))
-            kept = self._backgrounds[model] = (revision, frame.index, background)
+            # Found by hash, text by text: an index of pandas' own text type makes a copy at every question.
+            kept = self._backgrounds[model] = (
+                revision,
+                pd.Index(frame.index.to_numpy(object), dtype=object),
+                background,
+            )
         return kept[1], kept[2]
 
     def _vectors_of(self, name: str) -> tuple[pd.Index, npt.NDArray[np.float32]]:
@@ -100,7 +105,7 @@ class Looking:
 
 
 def _rows(index: pd.Index, units: Sequence[str]) -> npt.NDArray[np.int64]:
-    rows = index.get_indexer(pd.Index(units, dtype=object)).astype(np.int64)
+    rows = index.get_indexer(pd.Index(np.array(units, dtype=object), dtype=object)).astype(np.int64)
     if (rows < 0).any():
         absent = [u for u, row in zip(units, rows, strict=True) if row < 0]
         raise NotFoundError(f"{len(absent)} of {len(units)} units aren't in the dataset: {listed(absent)}.")

@@ -72,6 +72,7 @@ class Explorer(VBox):
     ) -> None:
         refuse_unknown(self, unknown)
         self._units, self._projection = check_units(units), np.asarray(projection)
+        self._ids = np.array([str(unit) for unit in self._units.index], dtype=object)
         self._desk, self._model, self._failures = desk, model, failures
         self._typical_first = False
         self._inspection: Inspection | None = None
@@ -114,7 +115,7 @@ class Explorer(VBox):
     @property
     def selection(self) -> list[str]:
         """Ids of the selected units, in the order in which they were selected."""
-        return [str(unit) for unit in self._units.index[self._rows]]
+        return list(self._ids[self._rows])
 
     def select(self, ids: Sequence[str]) -> None:
         """Select units.
@@ -136,6 +137,10 @@ class Explorer(VBox):
         known = [unit for unit in dict.fromkeys(ids) if unit in self._units.index]
         self.select(known)
         return known
+
+    def units_of(self, keys: Sequence[str]) -> list[str]:
+        """Return the ids of the units of samples, in the order of the units frame."""
+        return list(self._ids[self._units["key"].isin(list(keys)).to_numpy()])
 
     def on_select(self, callback: Callable[[list[str]], None]) -> None:
         """Call `callback` with the ids of the selected units whenever the selection changes."""

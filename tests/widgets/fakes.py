@@ -154,7 +154,8 @@ class FakeDesk:
 
         if self.background is None:
             self.background = Background(self.units)
-        return self.background.compare(self.units.index.get_indexer(list(units)))
+            self.index = pd.Index(self.units.index.to_numpy(object), dtype=object)
+        return self.background.compare(self.index.get_indexer(np.array(units, dtype=object)))
 
     def describe(self, units: Sequence[str], model: str) -> Rule | None:
         return Rule("brightness < 0.5", 0.8, 0.7, 10) if len(units) > 3 else None

@@ -218,8 +218,8 @@ function render({ model, el }) {
         const corners = each.xs.map((x, i) => `${x},${each.ys[i]}`);
         shapes.push({ type: "path", path: `M${corners.join("L")}Z`, line: { color: "#767676", width: 1.2, dash: "dot" } });
       }
-      annotations.push({ text: each.name, x: each.x, y: each.y, showarrow: false, bgcolor: "rgba(255,255,255,0.8)",
-        font: { size: 11, color: "#222222" } });
+      annotations.push({ text: each.name, x: each.x, y: each.y, showarrow: false, bgcolor: "rgba(40,40,40,0.8)",
+        font: { size: 11, color: "#ffffff" } });
     }
     return { dragmode: plot.layout?.dragmode || "lasso", hovermode: "closest", autosize: true,
       margin: { l: 1, r: 1, t: 1, b: 4 }, xaxis: { ...axis, range: sight.slice(0, 2) },
@@ -235,7 +235,9 @@ function render({ model, el }) {
     modeBarButtonsToRemove: ["toImage", "autoScale2d"] };
 
   function draw() {
-    if (Plotly && !closed) Plotly.react(plot, makeTraces(), makeLayout(), CONFIG);
+    if (!Plotly || closed) return;
+    const colour = model.get("colour");
+    Plotly.react(plot, makeTraces(), makeLayout(), CONFIG).then(() => { root.dataset.colour = colour; });
   }
 
   function highlight() {

@@ -31,7 +31,10 @@ def main() -> None:
             for timing in bench.measure(count, given.gestures, given.peers):
                 lines.append(_line(count, timing))
                 print(lines[-1], flush=True)
-    lines += ["", "| points | select CPU ms | p95 | colour CPU ms | explorer CPU ms | bytes/point | MiB over 500 cycles |"]
+    lines += [
+        "",
+        "| points | select CPU ms | p95 | colour CPU ms | explorer CPU ms | bytes/point | MiB over 500 cycles |",
+    ]
     lines += ["| --- | --- | --- | --- | --- | --- | --- |"]
     for count in given.counts:
         figures = kernel.measure(_fakes(), count)

@@ -90,7 +90,9 @@ class Bench:
                            JUPYTERLAB_SETTINGS_DIR=str(self.folder / "s"), JUPYTERLAB_WORKSPACES_DIR=str(self.folder / "w"))  # fmt: skip
         settings = self.folder / "s" / "@jupyterlab" / "notebook-extension"
         settings.mkdir(parents=True)
-        (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none", "autoStartDefaultKernel": true}')
+        (settings / "tracker.jupyterlab-settings").write_text(
+            '{"windowingMode": "none", "autoStartDefaultKernel": true}'
+        )
         self.server = subprocess.Popen(
             [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
              f"--port={self.port}", f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.folder}",
@@ -131,7 +133,11 @@ class Bench:
         if "jupyter-scatter" in peers:
             page = self._open("scatter.ipynb", notebooks.POINTS, notebooks.SCATTER, count=count)
             page.wait_for_selector(".peer-line", timeout=120_000)
-            yield Timing("explore() to ready", "jupyter-scatter", self._ready(page, "document.querySelector('.jp-OutputArea-output canvas')", gestures))
+            yield Timing(
+                "explore() to ready",
+                "jupyter-scatter",
+                self._ready(page, "document.querySelector('.jp-OutputArea-output canvas')", gestures),
+            )
             page.wait_for_timeout(1500)
             yield Timing("selection to its figures", "jupyter-scatter",
                          self._lassos(page, gestures, _canvas_place, line, key="Shift"))  # fmt: skip
@@ -141,7 +147,9 @@ class Bench:
 
             page = self._open("fiftyone.ipynb", notebooks.POINTS, notebooks.FIFTYONE, notebooks.LINE, count=count,
                               database=connect().uri)  # fmt: skip
-            page.wait_for_function(f"() => {PLOT}?._fullData?.length && {PLOT}.querySelector('.nsewdrag')", timeout=180_000)
+            page.wait_for_function(
+                f"() => {PLOT}?._fullData?.length && {PLOT}.querySelector('.nsewdrag')", timeout=180_000
+            )
             page.evaluate(f"() => {PLOT}.scrollIntoView()")
             page.get_by_title("Lasso Select").or_(page.locator("[data-val=lasso]")).first.click()
             page.wait_for_timeout(1500)
@@ -202,7 +210,13 @@ class Bench:
         width, height = right - left, bottom - top
         for i in range(gestures):
             x, y = left + (0.04 + 0.5 * (i % 2)) * width, top + (0.04 + 0.5 * (i // 2 % 2)) * height
-            corners = [(x, y), (x + 0.42 * width, y), (x + 0.42 * width, y + 0.42 * height), (x, y + 0.42 * height), (x, y + 4)]
+            corners = [
+                (x, y),
+                (x + 0.42 * width, y),
+                (x + 0.42 * width, y + 0.42 * height),
+                (x, y + 0.42 * height),
+                (x, y + 4),
+            ]
             before = page.evaluate(f"() => String({done})")
             page.evaluate(CLOCK, f"() => {{ const now = {done}; return now && String(now) !== {before!r}; }}")
             if key:
@@ -222,8 +236,9 @@ class Bench:
         times = []
         for i in range(gestures):
             colour = ("label", "confidence", "outcome", "brightness")[i % 4]
-            done = f"{PLOT}._fullData.length && {PLOT}._slicelabColour === {colour!r}"
-            page.evaluate(CLOCK, f"() => {done}")
+            page.evaluate(
+                CLOCK, f"() => document.querySelector('.slicelab-map[data-colour]')?.dataset.colour === {colour!r}"
+            )
             page.locator(".slicelab-map select").select_option(colour)
             times.append(_took(page))
             page.wait_for_timeout(150)
