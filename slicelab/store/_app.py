@@ -74,7 +74,7 @@ class AppSession:
                 self._said = ids
             try:
                 callback(self.selected())
-            except Exception:
+            except Exception:  # noqa: BLE001 (a thread of FiftyOne's: nobody above could show it)
                 _LOG.exception("What was selected in FiftyOne's App couldn't be shown.")
 
         # FiftyOne has no public way to be told: this one name is its own business.

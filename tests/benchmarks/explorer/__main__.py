@@ -1,4 +1,4 @@
-"""Time from gesture to painted result in a real JupyterLab, beside jupyter-scatter and FiftyOne's plots in the same run.
+"""From gesture to painted result in a real JupyterLab, beside jupyter-scatter and FiftyOne's plots in the same run.
 
     python -m tests.benchmarks.explorer --counts 10000 100000 --gestures 50 --out out/bench/explorer.md
 

@@ -86,8 +86,9 @@ class Bench:
         self.folder = Path(tempfile.mkdtemp(prefix="slicelab-bench-"))
         self.port, self.token = _free_port(), secrets.token_hex(16)
         shutil.copy(ROOT / "tests" / "widgets" / "fakes.py", self.folder / "fakes.py")
-        environment = dict(os.environ, PYTHONPATH=str(ROOT), TQDM_DISABLE="1", JUPYTER_CONFIG_DIR=str(self.folder / "c"),
-                           JUPYTERLAB_SETTINGS_DIR=str(self.folder / "s"), JUPYTERLAB_WORKSPACES_DIR=str(self.folder / "w"))  # fmt: skip
+        environment = dict(os.environ, PYTHONPATH=str(ROOT), TQDM_DISABLE="1", 
+                           JUPYTER_CONFIG_DIR=str(self.folder / "c"), JUPYTERLAB_SETTINGS_DIR=str(self.folder / "s"),
+                           JUPYTERLAB_WORKSPACES_DIR=str(self.folder / "w"))  # fmt: skip
         settings = self.folder / "s" / "@jupyterlab" / "notebook-extension"
         settings.mkdir(parents=True)
         (settings / "tracker.jupyterlab-settings").write_text(
@@ -172,7 +173,8 @@ class Bench:
         if accept.count():
             accept.first.click()
         page.wait_for_function(
-            "() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].every(m => /[0-9]/.test(m.textContent))",
+            "() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
+            ".every(m => /[0-9]/.test(m.textContent))",
             timeout=600_000,
         )
         return page
@@ -184,7 +186,7 @@ class Bench:
             page.locator(".jp-CodeCell .jp-InputArea").nth(1).click()
             page.evaluate(
                 """(there) => { window.__took = null;
-                    const old = document.querySelector('.jp-OutputArea-output .slicelab-map, .jp-OutputArea-output canvas');
+                    const old = document.querySelector('.slicelab-map, .jp-OutputArea-output canvas');
                     window.addEventListener('keydown', () => {
                         const began = performance.now();
                         const test = new Function('return ' + there);
