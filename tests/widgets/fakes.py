@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,6 +24,7 @@ from slicelab.core import (
     Slice,
     StateError,
     Thumbnail,
+    visible,
 )
 
 HOSTILE = (
@@ -47,6 +49,24 @@ HOSTILE = (
     "\u202egnp.exe<b onclick=window.__pwned=1>",
     "<input autofocus onfocus=window.__pwned=1>",
 )
+
+
+def hostile(count: int) -> list[str]:
+    """So many different texts of the shapes of `HOSTILE`: between letters, in another case, encoded, doubled."""
+    ways = (
+        lambda text, i: text,
+        lambda text, i: f"{text}{i}",
+        lambda text, i: f"a{i} {text} b",
+        lambda text, i: text.replace("<", "<\t").replace("onerror", "oNeRrOr") + str(i),
+        lambda text, i: html.escape(text) + str(i),
+        lambda text, i: f"[{i}]({text})",
+        lambda text, i: f"{text}{text}{i}",
+        lambda text, i: f"<b>{i}</b>{text}",
+    )
+    made = (way(text, number) for number, way in enumerate(ways * 9) for text in HOSTILE)
+    return list(dict.fromkeys(visible(text) for text in made))[:count]
+
+
 CLASSES = ("knife", "fork", "spoon", "cup")
 
 

@@ -291,3 +291,111 @@ def test_another_colour_keeps_the_selection(explorer, lasso, units) -> None:
         chosen = [row + 7 for row in chosen]
         lasso(explorer.map, chosen)
         assert explorer.selection == list(units.index[chosen])
+
+
+def test_new_slice_from_a_rule(explorer, desk) -> None:
+    """An expression makes a slice, frozen with its rule; a wrong one is told and nothing is made."""
+    act = explorer.actions
+    act.name.value, act.rule.value = "dark knives", 'label == "knife" and brightness < 0.2'
+    act.buttons["from_rule"].click()
+    made = desk.kept["dark knives"]
+    assert made.rule == 'label == "knife" and brightness < 0.2'
+    assert 0 < len(made) < 50
+    act.name.value, act.rule.value = "other", "labl == 3"
+    act.buttons["from_rule"].click()
+    assert explorer.notice.text.startswith("RuleError: ")
+    assert "Did you mean 'label'" in explorer.notice.text
+    assert list(desk.kept) == ["dark knives"]
+
+
+def test_note_and_split(explorer, send, desk, units) -> None:
+    """A note is written; a slice is put into parts, of which the first is chosen."""
+    desk.create_slice("s", units=list(units.index[:9]))
+    explorer.refresh()
+    send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "s")]})
+    explorer.actions.note.value = "look"
+    explorer.actions.buttons["write_note"].click()
+    assert desk.kept["s"].note == "look"
+    explorer.actions.parts.value = 3
+    explorer.actions.buttons["split"].click()
+    assert {name: len(s) for name, s in desk.kept.items()} == {"s 1": 3, "s 2": 3, "s 3": 3}
+    assert explorer.table.picked == [key_of(explorer, "s 1")]
+
+
+def test_confirm_and_dismiss(explorer, send, desk) -> None:
+    """A candidate becomes a slice, or is dismissed with a reason; without one the button says what is missing."""
+    act = explorer.actions
+    send(explorer.table, {"kind": "pick", "keys": ["candidate 1"]})
+    act.buttons["confirm"].click()
+    assert len(desk.kept["knife taken for its neighbour"]) == 50
+    send(explorer.table, {"kind": "pick", "keys": ["candidate 2"]})
+    assert act.buttons["dismiss"].disabled
+    assert act.buttons["dismiss"].tooltip == "Say why first."
+    act.why.value = "an artefact"
+    act.buttons["dismiss"].click()
+    row = next(row for row in explorer.table.rows if row["key"] == "candidate 2")
+    assert row["status"] == "dismissed"
+    assert row["description"].startswith("an artefact · ")
+    assert next(row for row in explorer.table.rows if row["key"] == "candidate 1")["status"] == "candidate"
+
+
+def test_keys_press_buttons_or_say_what_is_missing(explorer, lasso, send, desk, units) -> None:
+    """A letter does what its button does; where it can't, it says why; an unknown one does nothing."""
+    send(explorer.shortcuts, {"kind": "key", "key": "a"})
+    assert explorer.notice.text == "Add to slice: Select units first. Choose one slice in the table first."
+    desk.create_slice("s", units=[units.index[0]])
+    explorer.refresh()
+    send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "s")]})
+    lasso(explorer.map, [5])
+    send(explorer.shortcuts, {"kind": "key", "key": "a"})
+    assert len(desk.kept["s"]) == 2
+    send(explorer.shortcuts, {"kind": "key", "key": "u"})
+    assert len(desk.kept["s"]) == 1
+    before = explorer.notice.text
+    send(explorer.shortcuts, {"kind": "key", "key": "ß"})
+    assert explorer.notice.text == before
+
+
+def test_marked_pictures_become_the_selection(explorer, lasso, send, units) -> None:
+    """Marked tiles are kept, or taken out; the map and the inspector follow."""
+    lasso(explorer.map, [0, 4, 8, 12])
+    send(explorer.gallery, {"kind": "choose", "way": "subtract", "rows": [4, 12]})
+    assert highlighted(explorer) == [0, 8]
+    send(explorer.gallery, {"kind": "choose", "way": "replace", "rows": [3]})
+    assert explorer.selection == [units.index[3]]
+    assert explorer.inspector.groups[0]["lines"][0]["words"].endswith(" of 1")
+    send(explorer.gallery, {"kind": "choose", "way": "replace", "rows": [200]})
+    assert "Rows are 0 to 199" in explorer.notice.text
+
+
+def test_inspector_follows_and_finds_a_rule(explorer, lasso, send, units) -> None:
+    """A selection's figures against the rest; a rule goes into the field of rules; none is said."""
+    lasso(explorer.map, list(range(0, 200, 4)))
+    titles = [group["title"] for group in explorer.inspector.groups]
+    assert titles == ["Failures", "Confusions", "What sets it apart"]
+    failures = int(units.failure[::4].sum())
+    assert explorer.inspector.groups[0]["lines"][0]["words"] == f"{failures} of 50"
+    send(explorer.inspector, {"kind": "describe"})
+    assert explorer.actions.rule.value == "brightness < 0.5"
+    assert explorer.inspector.groups[-1]["title"] == "Rule"
+    lasso(explorer.map, [1])
+    send(explorer.inspector, {"kind": "describe"})
+    assert explorer.notice.text.startswith("No rule describes this selection")
+    lasso(explorer.map, [])
+    assert explorer.inspector.groups == []
+
+
+def test_orders_and_neighbours_of_the_gallery(explorer, lasso, send, units) -> None:
+    """Another order shows the same units sorted; a picture's neighbours are handled right and of its label."""
+    lasso(explorer.map, list(range(20)))
+    send(explorer.gallery, {"kind": "sort", "order": "least confident"})
+    expected = units["confidence"].iloc[:20].to_numpy().argsort(kind="stable").tolist()
+    assert shown(explorer.gallery) == expected
+    ((content, _),) = send(explorer.gallery, {"kind": "near", "row": 2})
+    assert len(content["rows"]) == 6
+    near = units.iloc[content["rows"]]
+    assert set(near["label"]) == {units["label"].iloc[2]}
+    assert not near["failure"].any()
+    send(explorer.gallery, {"kind": "sort", "order": "by magic"})
+    assert explorer.gallery.order == "least confident"
+    assert "order" in explorer.notice.text

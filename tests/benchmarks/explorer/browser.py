@@ -86,7 +86,7 @@ class Bench:
         self.folder = Path(tempfile.mkdtemp(prefix="slicelab-bench-"))
         self.port, self.token = _free_port(), secrets.token_hex(16)
         shutil.copy(ROOT / "tests" / "widgets" / "fakes.py", self.folder / "fakes.py")
-        environment = dict(os.environ, PYTHONPATH=str(ROOT), TQDM_DISABLE="1", 
+        environment = dict(os.environ, PYTHONPATH=str(ROOT), TQDM_DISABLE="1",
                            JUPYTER_CONFIG_DIR=str(self.folder / "c"), JUPYTERLAB_SETTINGS_DIR=str(self.folder / "s"),
                            JUPYTERLAB_WORKSPACES_DIR=str(self.folder / "w"))  # fmt: skip
         settings = self.folder / "s" / "@jupyterlab" / "notebook-extension"
