@@ -267,7 +267,7 @@ def test_a_million_points_are_a_density_and_points_when_near(page, server, run_n
 
     show = """
 from slicelab.widgets import Map
-map_ = Map(units, projection, height=420, point_limit=2000)
+map_ = Map(units, projection, height=420, point_limit=3000)
 map_.on_select(lambda rows: setattr(line, 'value', f'{len(rows)} selected'))
 import ipywidgets
 line = ipywidgets.Label()
@@ -283,11 +283,11 @@ ipywidgets.VBox([map_, line])
     expect(page.locator(".widget-label", has_text="selected")).to_contain_text("5000 selected")
     shoot(page, "density-light")
     page.evaluate("() => document.querySelector('.js-plotly-plot [data-val=zoom]').dispatchEvent(new Event('click'))")
-    lasso(page, [(-0.2, -0.2), (0.2, 0.2)])
+    lasso(page, [(-0.35, -0.35), (0.35, 0.35)])
     page.wait_for_function("() => document.querySelector('.slicelab-map-words').textContent === ''")
     assert page.evaluate(types) == "scattergl"
     drawn = "() => document.querySelector('.js-plotly-plot')._fullData.reduce((sum, t) => sum + t.x.length, 0)"
-    assert 50 < page.evaluate(drawn) < 2000
+    assert 500 < page.evaluate(drawn) < 3000
     assert page.seen.errors == []
 
 
@@ -328,7 +328,7 @@ def test_hostile_text_stays_text(page, server, run_notebook, shoot) -> None:
     table.locator("tr").first.click()
     expect(page.locator(".slicelab-gallery .slicelab-title")).to_contain_text("selected")
     page.locator("button.slicelab-delete").click()
-    expect(page.locator(".slicelab-notice")).to_contain_text("deleted: ")
+    expect(page.locator(".slicelab-notice")).to_contain_text("deleted: ", timeout=60_000)
     for colour in ("label", "prediction", "tag"):
         page.locator(".slicelab-map select").select_option(colour)
         page.wait_for_function("() => document.querySelectorAll('.slicelab-map .legendtext').length === 8")
