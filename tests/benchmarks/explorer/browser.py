@@ -141,7 +141,7 @@ class Bench:
             )
             page.wait_for_timeout(1500)
             yield Timing("selection to its figures", "jupyter-scatter",
-                         self._lassos(page, gestures, _canvas_place, line, key="Shift"))  # fmt: skip
+                         self._lassos(page, gestures, _canvas_place, line))  # fmt: skip
             page.context.close()
         if "fiftyone" in peers:
             from slicelab.store import connect

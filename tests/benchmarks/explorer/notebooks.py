@@ -23,7 +23,7 @@ scatter = jscatter.Scatter(data=frame, x="x", y="y", color_by="outcome", height=
 line = ipywidgets.HTML("0 selected")
 line.add_class("peer-line")
 scatter.widget.observe(lambda change: setattr(line, "value", f"{{len(scatter.selection())}} selected"), "selection")
-scatter.lasso(initiator=False, on_long_press=False)
+scatter.mouse(mode="lasso")
 ipywidgets.VBox([scatter.show(), line])
 """
 
