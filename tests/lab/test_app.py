@@ -8,7 +8,7 @@ import pytest
 import slicelab as sl
 from slicelab.store import install_plugin
 
-pytestmark = pytest.mark.mongo
+pytestmark = [pytest.mark.mongo, pytest.mark.slow]
 
 PLUGIN = Path(sl.__file__).parent / "lab" / "fiftyone_plugin"
 
@@ -51,7 +51,6 @@ def test_operators_do_what_the_lab_does(parts, run):
     assert len(parts.queue("app").items()) == 3
 
 
-@pytest.mark.slow
 def test_selection_follows_both_ways(parts):
     """The explorer's selection is the App's, and the App's the explorer's, without an echo."""
     explorer = parts.explore("v3")
