@@ -48,6 +48,7 @@ from slicelab.core._hashing import (
     hash_rows,
     hash_value,
 )
+from slicelab.core._inspection import Contrast, Inspection, Share
 from slicelab.core._own_metric import OWN_METRICS, OwnMetric, metric
 from slicelab.core._protocols import (
     Desk,
@@ -131,6 +132,7 @@ __all__ = [
     "CaseResult",
     "Change",
     "ConflictError",
+    "Contrast",
     "DatabaseUnavailableError",
     "Desk",
     "DrawnBox",
@@ -138,6 +140,7 @@ __all__ = [
     "Edit",
     "Finding",
     "HeldOut",
+    "Inspection",
     "InvalidInputError",
     "LoadRefusedError",
     "LoadReport",
@@ -155,6 +158,7 @@ __all__ = [
     "Rule",
     "RuleError",
     "SampleTable",
+    "Share",
     "Slice",
     "SliceLabError",
     "SourceError",

@@ -1,5 +1,6 @@
 """FiftyOne and MongoDB: where everything is kept."""
 
+from slicelab.store._app import AppSession, install_plugin
 from slicelab.store._connection import Connection, connect
 from slicelab.store._curated import Cases, Queues, Slices
 from slicelab.store._datasets import DatasetInfo, Datasets
@@ -12,6 +13,7 @@ from slicelab.store._records import Records
 from slicelab.store._vectors import Vectors
 
 __all__ = [
+    "AppSession",
     "Cases",
     "Check",
     "Connection",
@@ -26,5 +28,6 @@ __all__ = [
     "find_mongod",
     "home",
     "install_mongod",
+    "install_plugin",
     "read_foreign",
 ]
