@@ -95,7 +95,9 @@ def metric_value(
         if name in OWN_METRICS:
             return own_value(name, rows, images, confidence=confidence)
         return _confidence_value(name, rows, images, confidence=confidence)
-    if k is not None and not detection:
+    if k is not None:
+        if detection:
+            raise InvalidInputError(f"{name!r} is a metric of whole images; these units are objects. Use recall.")
         return _top_k_value(k, _members(units, members), confidence=confidence)
     check_choice(name, METRICS, "metric")
     if detection:
