@@ -86,7 +86,7 @@ def _text(name: str, content: bytes) -> str:
 
 
 def _classes(content: str) -> dict[int, str]:
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     try:
         about: Any = yaml.safe_load(content)

@@ -148,6 +148,7 @@ class LabQueue:
         blind: bool = False,
         media_url: str | None = None,
         limit: int | None = None,
+        archive: bool = False,
     ) -> Exported:
         """Write the queued items as a batch for the annotation team.
 
@@ -167,11 +168,31 @@ class LabQueue:
             Label Studio: the address under which it finds the pictures; None: local files.
         limit
             At most this many items, the highest priorities.
+        archive
+            True: one zip instead of a folder.
 
         Returns
         -------
         Exported
         """
+        batch, queued = self._gather(model=model, blind=blind, limit=limit)
+        paths = annotation.write_batch(
+            batch, folder, format=format, images=images, media_url=media_url, blind=blind, archive=archive
+        )
+        self._mark_exported(batch, queued)
+        return Exported(batch, format, tuple(paths))
+
+    def _claim(self, *, model: str | None, blind: bool, limit: int | None) -> Batch:
+        """Make a batch of the queued items and mark them as exported."""
+        batch, queued = self._gather(model=model, blind=blind, limit=limit)
+        self._mark_exported(batch, queued)
+        return batch
+
+    def _mark_exported(self, batch: Batch, queued: Sequence[QueueItem]) -> None:
+        moves = [(item, curation.move_item(item, "exported", batch_id=batch.batch_id)) for item in queued]
+        self._queues.move(moves, with_batch=batch)
+
+    def _gather(self, *, model: str | None, blind: bool, limit: int | None) -> tuple[Batch, list[QueueItem]]:
         queued = self.items(state="queued")[:limit]
         if not queued:
             raise StateError(f"Queue {self.name!r} has nothing to export: {self.counts() or 'it is empty'}.")
@@ -188,10 +209,7 @@ class LabQueue:
             model=model,
             blind=blind,
         )
-        paths = annotation.write_batch(batch, folder, format=format, images=images, media_url=media_url, blind=blind)
-        moves = [(item, curation.move_item(item, "exported", batch_id=batch.batch_id)) for item in queued]
-        self._queues.move(moves, with_batch=batch)
-        return Exported(batch, format, tuple(paths))
+        return batch, queued
 
     def write(
         self,
@@ -284,6 +302,55 @@ class LabQueue:
         return Merged(
             into, outcome.changed, outcome.confirmed, _differences(table.samples, samples, table.boxes, boxes)
         )
+
+    def push(
+        self,
+        batch: Batch | str | None = None,
+        *,
+        url: str,
+        token: str,
+        document_root: str | Path | None = None,
+        media_url: str | None = None,
+        model: str | None = None,
+        blind: bool = False,
+        limit: int | None = None,
+    ) -> annotation.Pushed:
+        """Send a batch to a live Label Studio server; again: what is missing there.
+
+        Parameters
+        ----------
+        batch
+            One that is out already; None: the queued items become a new batch.
+        url, token, document_root, media_url
+            As `slicelab.annotation.push_label_studio`.
+        model, blind, limit
+            As `export`.
+        """
+        if batch is None:
+            batch = self._claim(model=model, blind=blind, limit=limit)
+        of_batch = self._queues.batch(batch) if isinstance(batch, str) else batch
+        return annotation.push_label_studio(
+            of_batch, url=url, token=token, document_root=document_root, media_url=media_url, blind=blind
+        )
+
+    def pull(self, folder: str | Path, *, url: str, token: str, batch: Batch | str | None = None) -> Return:
+        """Fetch what people submitted on a Label Studio server and receive it (see `receive`).
+
+        Parameters
+        ----------
+        folder
+            Where the export is kept as a file.
+        url, token
+            As `push`.
+        batch
+            None: the last one.
+        """
+        out = self.batches()
+        if not out:
+            raise StateError(f"Queue {self.name!r} has exported nothing yet; push first.")
+        of_batch = out[-1] if batch is None else self._queues.batch(batch) if isinstance(batch, str) else batch
+        path = annotation.pull_label_studio(of_batch, folder, url=url, token=token)
+        return self.receive(path, batch=of_batch, format="label-studio")
 
     def returns(self) -> list[Return]:
         """Return what came back so far, oldest first."""

@@ -157,7 +157,7 @@ def test_mutated_files_are_read_or_refused(batch_of, answered, fmt, task, mutant
                 assert box.label in batch.classes
                 assert 0 <= box.x < box.x + box.width <= 200 + 1e-9
                 assert 0 <= box.y < box.y + box.height <= 100 + 1e-9
-    assert outcomes["read"] > 20
+    assert outcomes["read"] > 10
     assert outcomes["refused"] > 20
 
 
