@@ -1,5 +1,6 @@
 """FiftyOne and MongoDB: where everything is kept."""
 
+from slicelab.store._audit import Rebuilt, audit, rebuild
 from slicelab.store._connection import Connection, connect
 from slicelab.store._curated import Cases, Queues, Slices
 from slicelab.store._datasets import DatasetInfo, Datasets
@@ -7,24 +8,30 @@ from slicelab.store._doctor import Check
 from slicelab.store._doctor import doctor as diagnose
 from slicelab.store._foreign import read_foreign
 from slicelab.store._home import home
+from slicelab.store._ledger import Audit, Ledger
 from slicelab.store._mongod import find_mongod, install_mongod
 from slicelab.store._records import Records
 from slicelab.store._vectors import Vectors
 
 __all__ = [
+    "Audit",
     "Cases",
     "Check",
     "Connection",
     "DatasetInfo",
     "Datasets",
+    "Ledger",
     "Queues",
+    "Rebuilt",
     "Records",
     "Slices",
     "Vectors",
+    "audit",
     "connect",
     "diagnose",
     "find_mongod",
     "home",
     "install_mongod",
     "read_foreign",
+    "rebuild",
 ]
