@@ -49,7 +49,7 @@ def test_a_changed_ledger_is_refused(ledger, change):
     else:
         lines.insert(2, lines[1])
     ledger.path.write_bytes(b"".join(lines))
-    with pytest.raises(StoreError, match="[Ll]ine 3"):
+    with pytest.raises(StoreError, match=r"[Ll]ine 3"):
         list(ledger.entries())
 
 
