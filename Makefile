@@ -4,6 +4,7 @@
 #   make lab     JupyterLab on the first notebook
 #   make test    linters, types, room contracts, tests, notebooks, browser
 #   make doctor  check the machine
+#   make bench-explorer   the explorer's gestures in a browser, beside jupyter-scatter and FiftyOne's plots
 #   make bench-discovery  slice discovery beside its peers (hours; what was done is kept, so it can be stopped)
 
 SHELL := /bin/bash
@@ -15,9 +16,9 @@ JOBS ?= 2
 
 BENCH ?=
 
-.PHONY: bench-discovery demo lab test doctor check pytest fix chromium clean help
+.PHONY: bench-discovery bench-explorer demo lab test doctor check pytest fix chromium clean help
 help:
-	@sed -n '3,7p' Makefile
+	@sed -n '3,8p' Makefile
 
 demo: $(READY)
 	$(BIN)/slicelab demo --out out
@@ -39,6 +40,9 @@ check: $(READY)
 
 pytest: $(READY) chromium
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" --nbmake --nbmake-timeout=600 tests notebooks
+
+bench-explorer: $(READY) chromium
+	$(BIN)/python -m tests.benchmarks.explorer --out out/bench/explorer.md $(BENCH)
 
 bench-discovery: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.discovery --out out/bench/discovery.md $(BENCH)

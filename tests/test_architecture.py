@@ -51,5 +51,6 @@ def test_public_names_are_a_decision():
         "SuiteReport",
         "datasets",
         "load",
+        "metric",
         "open",
     ]

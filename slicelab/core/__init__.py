@@ -49,6 +49,7 @@ from slicelab.core._hashing import (
     hash_rows,
     hash_value,
 )
+from slicelab.core._inspection import Contrast, Inspection, Share
 from slicelab.core._own_metric import OWN_METRICS, OwnMetric, metric
 from slicelab.core._protocols import (
     Desk,
@@ -132,6 +133,7 @@ __all__ = [
     "CaseResult",
     "Change",
     "ConflictError",
+    "Contrast",
     "DatabaseUnavailableError",
     "Desk",
     "DrawnBox",
@@ -140,6 +142,7 @@ __all__ = [
     "Finding",
     "Flip",
     "HeldOut",
+    "Inspection",
     "InvalidInputError",
     "LoadRefusedError",
     "LoadReport",
@@ -157,6 +160,7 @@ __all__ = [
     "Rule",
     "RuleError",
     "SampleTable",
+    "Share",
     "Slice",
     "SliceLabError",
     "SourceError",

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from slicelab.core._bar import Bar
+from slicelab.core._candidate import Candidate
 from slicelab.core._case import Case
+from slicelab.core._inspection import Inspection
+from slicelab.core._rule import Rule
 from slicelab.core._slice import Slice
 
 
@@ -47,41 +50,75 @@ class Thumbnail:
 
 
 class Desk(Protocol):
-    """What a widget may ask for: pictures, and curation. Every write is durable when the call returns."""
+    """What a widget may ask for: pictures, and curation. Every write is durable when the call returns.
+
+    A slice is given as it was seen: `ConflictError` if somebody has changed it since. By its name it is changed as it
+    is now.
+    """
 
     def thumbnails(self, units: Sequence[str], *, size: int = 128) -> list[Thumbnail]:
         """Return a picture of each unit, in order."""
+        ...
+
+    def inspect(self, units: Sequence[str], model: str) -> Inspection:
+        """Compare units with the rest."""
+        ...
+
+    def describe(self, units: Sequence[str], model: str) -> Rule | None:
+        """Return the rule that describes units best; None: none does."""
+        ...
+
+    def neighbours(self, unit: str, model: str, *, count: int = 8) -> list[str]:
+        """Return the nearest units of the same label that the model handles correctly, nearest first."""
         ...
 
     def slices(self) -> list[Slice]:
         """Return the living slices, by name."""
         ...
 
-    def create_slice(self, name: str, *, units: Sequence[str] | None = None, rule: str | None = None) -> Slice:
+    def dismissals(self, candidates: Sequence[Candidate]) -> list[str]:
+        """Return for each candidate why it, or one with mostly the same units, was dismissed ("": it wasn't)."""
+        ...
+
+    def create_slice(
+        self, name: str, *, units: Sequence[str] | None = None, rule: str | None = None, model: str | None = None
+    ) -> Slice:
         """Make a slice from units or from a rule."""
         ...
 
-    def rename_slice(self, name: str, new_name: str) -> Slice:
+    def promote_slice(self, candidate: Candidate, *, name: str | None = None, note: str = "") -> Slice:
+        """Make a slice of a candidate: confirm it."""
+        ...
+
+    def dismiss(self, candidate: Candidate, *, reason: str) -> Slice:
+        """Say that a candidate is no slice, and why."""
+        ...
+
+    def rename_slice(self, name: str | Slice, new_name: str) -> Slice:
         """Give a slice another name."""
         ...
 
-    def note_slice(self, name: str, note: str) -> Slice:
+    def note_slice(self, name: str | Slice, note: str) -> Slice:
         """Write a slice's note."""
         ...
 
-    def add_to_slice(self, name: str, units: Sequence[str]) -> Slice:
+    def add_to_slice(self, name: str | Slice, units: Sequence[str]) -> Slice:
         """Add units to a slice."""
         ...
 
-    def remove_from_slice(self, name: str, units: Sequence[str]) -> Slice:
+    def remove_from_slice(self, name: str | Slice, units: Sequence[str]) -> Slice:
         """Take units out of a slice."""
         ...
 
-    def merge_slices(self, names: Sequence[str], *, into: str) -> Slice:
+    def merge_slices(self, names: Sequence[str | Slice], *, into: str) -> Slice:
         """Make one slice of several."""
         ...
 
-    def delete_slice(self, name: str) -> None:
+    def regroup_slice(self, name: str | Slice, parts: int = 2) -> list[Slice]:
+        """Split a slice into parts whose units look alike."""
+        ...
+
+    def delete_slice(self, name: str | Slice) -> None:
         """Delete a slice; `undo` brings it back."""
         ...
 

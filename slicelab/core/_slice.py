@@ -45,6 +45,9 @@ class Slice:
         A person's words; the model under which it was found (None: any).
     provenance
         Where it came from: JSON values only.
+    dismissed
+        Why a person said that this candidate is no slice ("": it is one). It is kept so that discovery doesn't
+        propose it again as if nobody had looked, and stands in no list of slices.
     version
         1 for a new slice; every change makes a new version.
     """
@@ -55,6 +58,7 @@ class Slice:
     note: str = ""
     model: str | None = None
     provenance: dict[str, Any] = field(default_factory=dict, hash=False)
+    dismissed: str = ""
     slice_id: str = field(default_factory=new_id)
     version: int = 1
     created_at: str = field(default_factory=now)
@@ -86,7 +90,7 @@ class Change:
     Parameters
     ----------
     action
-        "create", "rename", "note", "add", "remove", "merge", "split", "delete", "undo", "redo".
+        "create", "rename", "note", "add", "remove", "merge", "split", "delete", "dismiss", "undo", "redo".
     edits
         What happens to each slice.
     """

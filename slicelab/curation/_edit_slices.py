@@ -5,6 +5,7 @@ Nothing is written here. A store takes all edits of a change or none, and `inver
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from slicelab.core import (
+    MAX_NAME,
     Candidate,
     Change,
     Edit,
@@ -118,6 +120,49 @@ def from_candidate(
     }
     origin = {"origin": "discovery", "candidate": figures} | dict(provenance or {})
     return create_slice(name, members=candidate.unit_ids, existing=existing, model=model, provenance=origin, note=note)
+
+
+def dismiss(candidate: Candidate, *, reason: str, model: str | None = None, existing: Sequence[Slice] = ()) -> Change:
+    """Say that a candidate is no slice, and why.
+
+    Parameters
+    ----------
+    candidate
+        It must know its unit ids.
+    reason
+        A person's words; needed.
+    model
+        Under which it was found.
+    existing
+        The slices, dismissed ones too: their names are taken.
+
+    Returns
+    -------
+    Change "dismiss": a slice that is `dismissed`, named after the candidate.
+
+    Raises
+    ------
+    InvalidInputError
+        No reason, or as in `from_candidate`.
+    """
+    if not _checked_note(reason).strip():
+        raise InvalidInputError("Dismissing a candidate needs a reason, so that others know why. Write a few words.")
+    taken = {s.name for s in existing}
+    stem = f"dismissed/{candidate.name or candidate.description or 'candidate'}"[: MAX_NAME - 8]
+    names = (stem if number == 1 else f"{stem} {number}" for number in itertools.count(1))
+    made = from_candidate(candidate, name=next(n for n in names if n not in taken), model=model, note=reason)
+    return Change("dismiss", tuple(replace(e, after=replace(e.after, dismissed=reason)) for e in made.edits if e.after))
+
+
+def dismissal_of(candidate: Candidate, slices: Sequence[Slice]) -> Slice | None:
+    """Return the dismissed slice that a candidate is again: at least half of their units are the same (Jaccard)."""
+    members = set(candidate.unit_ids)
+    for each in slices:
+        if each.dismissed and members:
+            shared = len(members.intersection(each.members))
+            if 2 * shared >= len(members) + len(each.members) - shared:
+                return each
+    return None
 
 
 def rename(slice_: Slice, new_name: str, existing: Sequence[Slice] = ()) -> Change:

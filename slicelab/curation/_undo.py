@@ -90,8 +90,8 @@ def _happened(edits: tuple[Edit, ...]) -> str:
         return f"merged {_names(gone)} into {made[0].name!r}"
     if len(gone) == 1 and len(made) > 1:
         return f"split {gone[0].name!r} into {_names(made)}"
-    words = [f"created {s.name!r} ({_count(len(s))})" for s in made]
-    words += [f"deleted {s.name!r} ({_count(len(s))})" for s in gone]
+    words = [f"{'dismissed' if s.dismissed else 'created'} {s.name!r} ({_count(len(s))})" for s in made]
+    words += [f"{'gave up' if s.dismissed else 'deleted'} {s.name!r} ({_count(len(s))})" for s in gone]
     words += [_difference(e.before, e.after) for e in edits if e.before and e.after]
     return "; ".join(words)
 

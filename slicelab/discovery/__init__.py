@@ -1,9 +1,10 @@
 """Vectors and outcomes to candidate slices."""
 
 from slicelab.discovery._candidates import CandidateSlices
+from slicelab.discovery._describe import describe
 from slicelab.discovery._discover import discover
 from slicelab.discovery._discover_rules import discover_rules
 from slicelab.discovery._match import drift, match
 from slicelab.discovery._project import project
 
-__all__ = ["CandidateSlices", "discover", "discover_rules", "drift", "match", "project"]
+__all__ = ["CandidateSlices", "describe", "discover", "discover_rules", "drift", "match", "project"]

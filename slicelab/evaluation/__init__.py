@@ -1,5 +1,6 @@
 """Predictions and labels to outcomes, metrics and intervals."""
 
+from slicelab.evaluation._background import Background, who_fails
 from slicelab.evaluation._classification_units import classification_units
 from slicelab.evaluation._compare_models import (
     PairedDifference,
@@ -31,6 +32,7 @@ __all__ = [
     "CONFIDENCE_METRICS",
     "IOU_THRESHOLDS",
     "SURROUNDINGS",
+    "Background",
     "MapResult",
     "MetricValue",
     "PairedDifference",
@@ -58,5 +60,6 @@ __all__ = [
     "rank_predictions",
     "resampled_weights",
     "surroundings",
+    "who_fails",
     "wilson_interval",
 ]

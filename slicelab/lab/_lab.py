@@ -17,14 +17,17 @@ from slicelab.core import (
     Candidate,
     Case,
     Change,
+    Inspection,
     InvalidInputError,
     LoadReport,
+    Rule,
     SampleTable,
     Slice,
     StateError,
     StoreError,
     Thumbnail,
 )
+from slicelab.lab._looking import Looking
 from slicelab.lab._pictures import Pictures
 from slicelab.lab._queue import LabQueue
 from slicelab.lab._roadmap import roadmap
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     import torch
 
     from slicelab.discovery import CandidateSlices
+    from slicelab.store import AppSession
     from slicelab.widgets import Explorer
 
 log = logging.getLogger("slicelab")
@@ -67,6 +71,7 @@ class Lab:
         self._vectors = Vectors(connection, name)
         self._units = Units(self._datasets, name, cache=connection.home / "cache")
         self._pictures = Pictures(self._units, cache=connection.home / "cache" / "thumbnails")
+        self._looking = Looking(self._units, self._vectors)
         self._found: dict[str, CandidateSlices] = {}
 
     # -- the dataset ---------------------------------------------------------------------------------------------
@@ -337,6 +342,7 @@ class Lab:
         options
             As `slicelab.widgets.Explorer`.
         """
+        from slicelab.evaluation import who_fails
         from slicelab.widgets import Explorer
 
         if embeddings == DEFAULT and not self.has_embeddings():
@@ -344,15 +350,48 @@ class Lab:
         points = self.project(embeddings)
         units = self._units.frame(model)
         units = units.loc[units.index[units.index.isin(points.index)]]
-        candidates = self._found.get(model)
+        failures = self._looking.failures([model, *(m for m in self.models if m != model)], units.index)
+        if failures.shape[1] > 1:
+            units["wrong under"] = who_fails(failures)
         return Explorer(
             units,
             points.loc[units.index].to_numpy(np.float32),
             desk=self,
-            candidates=list(candidates) if candidates is not None else None,
+            candidates=list(self._found.get(model) or ()),
             model=model,
+            failures=failures,
             **options,
         )
+
+    def open_app(self, explorer: Explorer | None = None, *, port: int | None = None) -> AppSession:
+        """Open FiftyOne's App on this dataset, with SliceLab's operators and panel in it.
+
+        Parameters
+        ----------
+        explorer
+            Its selection and the App's follow each other: units become their samples, samples all their units.
+        port
+            None: a free one, on this machine only.
+
+        Returns
+        -------
+        AppSession; `url` is where the App is, `session` FiftyOne's own.
+        """
+        from slicelab.lab._app import open_app
+
+        return open_app(self.dataset, self._units, explorer, port)
+
+    def inspect(self, units: Sequence[str], model: str) -> Inspection:
+        """Compare units with the rest: confusions, which models fail, metadata and image statistics."""
+        return self._looking.inspect(units, model, self.models)
+
+    def describe(self, units: Sequence[str], model: str) -> Rule | None:
+        """Return the rule over metadata, position and image statistics that describes units best; None: none does."""
+        return self._looking.describe(units, model)
+
+    def neighbours(self, unit: str, model: str, *, count: int = 8, embeddings: str = DEFAULT) -> list[str]:
+        """Return the nearest units of the same label that a model handles correctly, nearest first."""
+        return self._looking.neighbours(unit, model, count=count, embeddings=embeddings)
 
     def thumbnails(self, units: Sequence[str], *, size: int = 128) -> list[Thumbnail]:
         """Return a small JPEG of each unit with its boxes, in order."""
@@ -362,7 +401,17 @@ class Lab:
 
     def slices(self) -> list[Slice]:
         """Return the living slices, by name."""
-        return self._slices.all()
+        return [s for s in self._slices.all() if not s.dismissed]
+
+    def dismissed(self) -> list[Slice]:
+        """Return the candidates that people said are no slices, by name; `dismissed` of each is the reason."""
+        return [s for s in self._slices.all() if s.dismissed]
+
+    def dismissals(self, candidates: Sequence[Candidate]) -> list[str]:
+        """Return for each candidate why it, or one with mostly the same units, was dismissed ("": it wasn't)."""
+        known = self.dismissed()
+        again = [curation.dismissal_of(candidate, known) for candidate in candidates]
+        return ["" if slice_ is None else slice_.dismissed for slice_ in again]
 
     def slice(self, name: str) -> Slice:
         """Return the slice of that name, or raise `NotFoundError`."""
@@ -386,9 +435,22 @@ class Lab:
         """
         model = next((m for m, found in self._found.items() if any(c is candidate for c in found)), None)
         change = curation.from_candidate(
-            candidate, name=name or candidate.name, model=model, note=note, existing=self.slices()
+            candidate, name=name or candidate.name, model=model, note=note, existing=self._slices.all()
         )
         return self._made(change)
+
+    def dismiss(self, candidate: Candidate, *, reason: str) -> Slice:
+        """Say that a candidate is no slice; the explorer shows it as dismissed, after later discoveries too.
+
+        Parameters
+        ----------
+        candidate
+            From `discover`.
+        reason
+            Why, in a person's words.
+        """
+        model = next((m for m, found in self._found.items() if any(c is candidate for c in found)), None)
+        return self._made(curation.dismiss(candidate, reason=reason, model=model, existing=self._slices.all()))
 
     def create_slice(
         self,
@@ -418,31 +480,35 @@ class Lab:
             self._units.known(self.models) if units is not None else self._units.for_rule(rule, model or self._first())
         )
         change = curation.create_slice(
-            name, members=units, rule=rule, units=frame, model=model, note=note, existing=self.slices()
+            name, members=units, rule=rule, units=frame, model=model, note=note, existing=self._slices.all()
         )
         return self._made(change)
 
-    def rename_slice(self, name: str, new_name: str) -> Slice:
-        """Give a slice another name."""
-        return self._made(curation.rename(self.slice(name), new_name, existing=self.slices()))
+    def rename_slice(self, name: str | Slice, new_name: str) -> Slice:
+        """Give a slice another name.
 
-    def note_slice(self, name: str, note: str) -> Slice:
+        Here and in the other changes a slice may be given as it was seen: if somebody has changed it since, this
+        raises `ConflictError` and changes nothing. By its name it is changed as it is now.
+        """
+        return self._made(curation.rename(self._slice_of(name), new_name, existing=self._slices.all()))
+
+    def note_slice(self, name: str | Slice, note: str) -> Slice:
         """Write a slice's note."""
-        return self._made(curation.note(self.slice(name), note))
+        return self._made(curation.note(self._slice_of(name), note))
 
-    def add_to_slice(self, name: str, units: Sequence[str]) -> Slice:
+    def add_to_slice(self, name: str | Slice, units: Sequence[str]) -> Slice:
         """Add units to a slice."""
-        return self._made(curation.add(self.slice(name), units, units=self._units.known(self.models)))
+        return self._made(curation.add(self._slice_of(name), units, units=self._units.known(self.models)))
 
-    def remove_from_slice(self, name: str, units: Sequence[str]) -> Slice:
+    def remove_from_slice(self, name: str | Slice, units: Sequence[str]) -> Slice:
         """Take units out of a slice."""
-        return self._made(curation.remove(self.slice(name), units))
+        return self._made(curation.remove(self._slice_of(name), units))
 
-    def merge_slices(self, names: Sequence[str], *, into: str) -> Slice:
+    def merge_slices(self, names: Sequence[str | Slice], *, into: str) -> Slice:
         """Make one slice of several; those are deleted."""
-        return self._made(curation.merge([self.slice(n) for n in names], into, existing=self.slices()))
+        return self._made(curation.merge([self._slice_of(n) for n in names], into, existing=self._slices.all()))
 
-    def split_slice(self, name: str, groups: dict[str, Sequence[str]]) -> list[Slice]:
+    def split_slice(self, name: str | Slice, groups: dict[str, Sequence[str]]) -> list[Slice]:
         """Put several slices in the place of one.
 
         Parameters
@@ -452,13 +518,31 @@ class Lab:
         groups
             Unit ids by the name of each new slice; all of them members of the slice.
         """
-        change = curation.split(self.slice(name), groups, existing=self.slices())
+        change = curation.split(self._slice_of(name), groups, existing=self._slices.all())
         self._apply(change)
         return [edit.after for edit in change.edits if edit.after is not None]
 
-    def delete_slice(self, name: str) -> None:
+    def regroup_slice(self, name: str | Slice, parts: int = 2, *, embeddings: str = DEFAULT) -> list[Slice]:
+        """Split a slice into parts whose units look alike: its members are clustered again (k-means of vectors).
+
+        Parameters
+        ----------
+        name
+            The slice; the parts are called "name 1", "name 2", ..., largest first.
+        parts
+            How many, at least 2.
+        embeddings
+            Name of the vectors.
+        """
+        if parts < 2:
+            raise InvalidInputError(f"A slice is split into 2 parts or more; got {parts}.")
+        slice_ = self._slice_of(name)
+        groups = self._looking.regroup(slice_.members, parts=parts, embeddings=embeddings)
+        return self.split_slice(slice_, {f"{slice_.name} {i}": group for i, group in enumerate(groups, start=1)})
+
+    def delete_slice(self, name: str | Slice) -> None:
         """Delete a slice; `undo` brings it back."""
-        self._apply(curation.delete(self.slice(name)))
+        self._apply(curation.delete(self._slice_of(name)))
 
     def undo(self) -> str:
         """Take the last change of slices back, as new versions; return what was undone, in words."""
@@ -561,7 +645,7 @@ class Lab:
         )
         if change is None:
             return f"nothing to {way}"
-        back = curation.invert(change, {s.slice_id: s for s in self.slices()})
+        back = curation.invert(change, {s.slice_id: s for s in self._slices.all()})
         self._apply(back)
         return curation.describe(back)
 

@@ -30,6 +30,7 @@ class Pictures:
 
         self._units = units
         self._cache = ThumbnailCache(cache)
+        self._boxes: tuple[pd.DataFrame, Mapping[Any, Any]] | None = None
 
     def thumbnails(self, units: Sequence[str], *, models: Sequence[str], size: int) -> list[Thumbnail]:
         """Return a picture of each unit, in order; objects are cut out with their surroundings."""
@@ -38,9 +39,15 @@ class Pictures:
         if missing:
             raise NotFoundError(f"{len(missing)} of these units aren't in the dataset, first {missing[0]!r}.")
         table = self._units.table()
-        boxes: Mapping[Any, Any] = table.boxes.groupby("key").indices if len(table.boxes) else {}
+        boxes = self._boxes_of(table.boxes)
         rows = known.loc[list(units)]
         return [self._thumbnail(row, table.boxes, boxes, size=size) for _, row in rows.iterrows()]
+
+    def _boxes_of(self, boxes: pd.DataFrame) -> Mapping[Any, Any]:
+        """Return the rows of boxes by sample, grouped once for the same table."""
+        if self._boxes is None or self._boxes[0] is not boxes:
+            self._boxes = boxes, boxes.groupby("key").indices if len(boxes) else {}
+        return self._boxes[1]
 
     def _thumbnail(
         self, row: pd.Series[Any], boxes: pd.DataFrame, by_key: Mapping[Any, Any], *, size: int

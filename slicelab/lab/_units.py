@@ -39,7 +39,15 @@ class Units:
         self._table: SampleTable | None = None
         self._predictions: dict[str, Predictions] = {}
         self._frames: dict[str, pd.DataFrame] = {}
+        self._known: dict[tuple[str, ...], pd.DataFrame] = {}
         self._statistics: pd.DataFrame | None = None
+        self._measured = 0
+
+    @property
+    def revision(self) -> int:
+        """A number that grows whenever frames change."""
+        self._forget_if_changed()
+        return self._rev * 1000 + self._measured
 
     def table(self) -> SampleTable:
         """Return samples and present labels."""
@@ -91,14 +99,17 @@ class Units:
 
     def attributes(self, units: pd.DataFrame, *, progress: bool) -> pd.DataFrame:
         """Return what slices are described with: metadata, position, surroundings and image statistics."""
+        statistics = self.measure(list(self.info().models), progress=progress)
+        return self.described(units.join(statistics[[c for c in statistics if c not in units]]))
+
+    def described(self, units: pd.DataFrame) -> pd.DataFrame:
+        """Return those columns of a units frame that slices are described with; nothing is measured for it."""
         from slicelab.embeddings import STATISTICS
         from slicelab.evaluation import SURROUNDINGS
 
-        statistics = self.measure(list(self.info().models), progress=progress)
-        joined = units.join(statistics[[c for c in statistics if c not in units]])
         metadata = [name for name in self.table().metadata_columns if name != "coco_image_id"]  # a number, no quality
         names = [*metadata, *SURROUNDINGS, *STATISTICS]
-        return joined[[name for name in dict.fromkeys(names) if name in joined]]
+        return units[[name for name in dict.fromkeys(names) if name in units]]
 
     def overall(self, model: str) -> pd.DataFrame:
         """Return the model's metrics with intervals."""
@@ -113,12 +124,15 @@ class Units:
 
     def known(self, models: Sequence[str]) -> pd.DataFrame:
         """Return every unit under any model once, with its columns."""
-        frames = [self.frame(model) for model in models]
-        if not frames:
+        self._forget_if_changed()
+        if not models:
             samples = self.table().samples
             return pd.DataFrame({"key": samples.index, **samples}, index=pd.Index(samples.index, name="unit"))
-        together = pd.concat(frames)
-        return together[~together.index.duplicated()]
+        kept = self._known.get(tuple(models))
+        if kept is None:
+            together = pd.concat([self.frame(model) for model in models])
+            kept = self._known[tuple(models)] = together[~together.index.duplicated()]
+        return kept.copy(deep=False)
 
     def for_rule(self, rule: str | None, model: str) -> pd.DataFrame:
         """Return the units frame, with image statistics where the rule needs them."""
@@ -135,6 +149,8 @@ class Units:
         items = self.items(self.known(models))
         self._statistics = image_statistics(items, cache_folder=self._cache / "statistics", progress=progress)
         self._frames.clear()
+        self._known.clear()
+        self._measured += 1
         return self._statistics
 
     def items(self, units: pd.DataFrame) -> list[ImageItem]:
@@ -185,3 +201,4 @@ class Units:
             self._rev, self._table = rev, None
             self._predictions.clear()
             self._frames.clear()
+            self._known.clear()

@@ -1,5 +1,6 @@
 """FiftyOne and MongoDB: where everything is kept."""
 
+from slicelab.store._app import AppSession, install_plugin
 from slicelab.store._audit import Rebuilt, audit, rebuild
 from slicelab.store._connection import Connection, connect
 from slicelab.store._curated import Cases, Queues, Slices
@@ -14,6 +15,7 @@ from slicelab.store._records import Records
 from slicelab.store._vectors import Vectors
 
 __all__ = [
+    "AppSession",
     "Audit",
     "Cases",
     "Check",
@@ -32,6 +34,7 @@ __all__ = [
     "find_mongod",
     "home",
     "install_mongod",
+    "install_plugin",
     "read_foreign",
     "rebuild",
 ]

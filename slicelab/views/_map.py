@@ -22,6 +22,8 @@ TEXT_LIMIT = 20_000
 """Up to so many points each carries its caption to the browser."""
 MAX_CATEGORIES = 7
 MAX_SLICE_NAMES = 12
+HULL_SHARE = 0.8
+"""So much of a slice lies inside its outline: a stray member far away would make it cover the whole map."""
 _STRENGTH = {True: {"size": 7, "opacity": 0.9}, False: {"size": 6, "opacity": 0.55}}
 _NOT_COLOURS = ("key", "label_id", "box_id", "failure", "x", "y", "width", "height")
 
@@ -31,6 +33,29 @@ class _Layer:
     name: str
     rows: Rows
     marker: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class MapLayers:
+    """What the map's JavaScript draws: a byte per unit instead of a figure's arrays.
+
+    Parameters
+    ----------
+    codes
+        uint8 (n,): the number of the unit's layer; 255: it isn't drawn.
+    values
+        float32 (n,): what a colour scale shows; None where each layer has one colour.
+    layers
+        Per layer, lowest first: `name` (escaped for plotly), `colour` (None: from the scale), `symbol`, `size`,
+        `opacity`.
+    title
+        Of the colour scale, escaped for plotly.
+    """
+
+    codes: npt.NDArray[np.uint8]
+    values: npt.NDArray[np.float32] | None
+    layers: list[dict[str, Any]]
+    title: str
 
 
 def map_figure(
@@ -80,12 +105,59 @@ def map_figure(
     layers = [layer for layer in _layers(units, colour, drawn) if len(layer.rows)]
     figure = go.Figure([_trace(kind, layer, places, texts, chosen) for layer in layers], layout=_layout(height, colour))
     _name_each_once(figure)
-    for name, where in _slice_names(slices or (), units, places):
-        figure.add_annotation(text=name, x=where[0], y=where[1], showarrow=False, bgcolor="rgba(255,255,255,0.7)",
+    for name, where in _placed(slices or (), units, places):
+        x, y = np.median(where, axis=0)
+        figure.add_annotation(text=name, x=x, y=y, showarrow=False, bgcolor="rgba(255,255,255,0.7)",
                               font={"size": 11, "color": "#222222"})  # fmt: skip
     if not drawn.all():
         _note_absent(figure, int((~drawn).sum()))
     return figure
+
+
+def map_layers(units: pd.DataFrame, projection: npt.ArrayLike, *, colour: str = "outcome") -> MapLayers:
+    """Return which layer of the map each unit is in, for a colour as in `map_figure`."""
+    check_units(units)
+    check_choice(colour, colour_choices(units), "colour")
+    places = _check_projection(projection, len(units))
+    layers = [each for each in _layers(units, colour, np.asarray(np.isfinite(places).all(axis=1))) if len(each.rows)]
+    codes, values = np.full(len(units), 255, np.uint8), None
+    if any("coloraxis" in layer.marker for layer in layers):
+        values = units[colour].to_numpy(dtype=np.float32, na_value=np.nan)
+    for number, layer in enumerate(layers):
+        codes[layer.rows] = number
+    drawn = [
+        {
+            "name": layer.name,
+            "colour": None if values is not None else layer.marker["color"],
+            "symbol": layer.marker["symbol"],
+            "size": layer.marker["size"],
+            "opacity": layer.marker.get("opacity", 0.8),
+        }
+        for layer in layers
+    ]
+    return MapLayers(codes, values, drawn, plot_text(colour))
+
+
+def slice_outlines(
+    slices: Sequence[Candidate | Slice], units: pd.DataFrame, projection: npt.ArrayLike
+) -> list[dict[str, Any]]:
+    """Return where slices lie on the map (the first twelve).
+
+    Returns
+    -------
+    Per slice with a place on the map: `name` (escaped for plotly), `x` and `y` of the name (the members' median), and
+    `xs`, `ys`: corners of the convex hull of the 80 % of its members that lie nearest to it (none where they have no
+    area).
+    """
+    places = _check_projection(projection, len(units))
+    outlines = []
+    for name, members in _placed(slices, units, places):
+        middle = np.median(members, axis=0)
+        distance = np.square(members - middle).sum(axis=1)
+        corners = _hull(members[distance <= np.quantile(distance, HULL_SHARE)])
+        x, y = (float(v) for v in middle)
+        outlines.append({"name": name, "x": x, "y": y, "xs": corners[:, 0].tolist(), "ys": corners[:, 1].tolist()})
+    return outlines
 
 
 def colour_choices(units: pd.DataFrame) -> list[str]:
@@ -224,16 +296,26 @@ def _layout(height: int, colour: str) -> dict[str, Any]:
     }
 
 
-def _slice_names(
+def _placed(
     slices: Sequence[Candidate | Slice], units: pd.DataFrame, places: npt.NDArray[np.float32]
 ) -> list[tuple[str, npt.NDArray[np.float32]]]:
+    """Return the names of the first slices, and their members' places."""
     named = []
     for number, each in enumerate(slices[:MAX_SLICE_NAMES], start=1):
         where = places[rows_of(units, each.members)]
         where = where[np.isfinite(where).all(axis=1)]
         if len(where):
-            named.append((plot_text(each.name or f"candidate {number}", limit=32), np.median(where, axis=0)))
+            named.append((plot_text(each.name or f"candidate {number}", limit=32), where))
     return named
+
+
+def _hull(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    from scipy.spatial import ConvexHull, QhullError
+
+    try:
+        return np.asarray(points[ConvexHull(points).vertices], dtype=np.float64)
+    except (QhullError, ValueError):  # fewer than three points, or all on one line
+        return np.empty((0, 2))
 
 
 def _note_absent(figure: go.Figure, count: int) -> None:

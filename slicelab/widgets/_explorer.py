@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,23 +11,26 @@ import numpy.typing as npt
 import pandas as pd
 from ipywidgets import HBox, Layout, VBox
 
-from slicelab.core import Candidate, Desk, NotFoundError, Slice, listed
+from slicelab.core import Candidate, Desk, Inspection, InvalidInputError, NotFoundError, Slice, listed
 from slicelab.views import Rows, check_units, explorer_html, failures_first, rows_of, selection_line, slices_frame
 from slicelab.widgets._actions import Actions
 from slicelab.widgets._gallery import Gallery
 from slicelab.widgets._gestures import caught, refuse_unknown
+from slicelab.widgets._inspector import Inspector
+from slicelab.widgets._keys import Keys
 from slicelab.widgets._map import Map
 from slicelab.widgets._notice import Notice
 from slicelab.widgets._slice_table import SliceTable
 
 _STILL_PICTURES = 24
+_STATE = ("colour", "order", "selection", "picked", "range")
 
 
 class Explorer(VBox):
     """Look at where a model fails, and keep what you find.
 
-    Lasso points on the map, or click slices in the table: the pictures show these units, failures first. Click a
-    picture to see it large. The buttons keep the selection as a slice and do the rest of the curation.
+    Lasso points on the map, click slices in the table, or mark pictures: the others follow. Click a picture to see it
+    large. The buttons keep the selection as a slice and do the rest of the curation; `?` shows the keys.
 
     Parameters
     ----------
@@ -40,13 +43,17 @@ class Explorer(VBox):
     candidates
         What discovery proposed.
     model
-        Name of the model whose outcomes the units hold, to be shown.
+        Name of the model whose outcomes the units hold.
+    failures
+        One bool column per model, index as `units`: the table shows the failure rate under each.
+    state
+        What `state` of an earlier explorer gave.
     height
         Of the map and the pictures, in CSS pixels.
 
     Attributes
     ----------
-    map, gallery, table, actions, notice
+    map, gallery, table, inspector, actions, notice
         The parts.
     """
 
@@ -58,12 +65,18 @@ class Explorer(VBox):
         desk: Desk,
         candidates: Sequence[Candidate] | None = None,
         model: str | None = None,
+        failures: pd.DataFrame | None = None,
+        state: Mapping[str, Any] | None = None,
         height: int = 480,
         **unknown: Any,
     ) -> None:
         refuse_unknown(self, unknown)
         self._units, self._projection = check_units(units), np.asarray(projection)
-        self._desk, self._model = desk, model
+        self._ids = np.array([str(unit) for unit in self._units.index], dtype=object)
+        self._desk, self._model, self._failures = desk, model, failures
+        self._typical_first = False
+        self._inspection: Inspection | None = None
+        self._dismissed: list[str] = []
         self._groups: dict[str, Candidate | Slice] = {}
         self._candidates = list(candidates or ())
         self._rows: Rows = np.empty(0, dtype=np.int64)
@@ -71,21 +84,38 @@ class Explorer(VBox):
         self._suggested = ""
         self._lock = threading.RLock()  # JupyterLab delivers gestures on a thread beside the running cell's
         self.notice = Notice()
-        self.map = Map(units, projection, height=height)
-        self.gallery = Gallery(units, desk=desk, height=height + 36)
+        self.map = Map(units, projection, desk=desk, height=height)
+        self.gallery = Gallery(
+            units, desk=desk, projection=projection, model=model, order="failures first", height=height + 36
+        )
         self.table = SliceTable()
-        self.actions = Actions(desk, notice=self.notice)
+        self.inspector = Inspector()
+        self.actions = Actions(desk, notice=self.notice, model=model)
+        self.shortcuts = Keys(self._keyed())
         super().__init__(self._arranged(), layout=Layout(grid_gap="10px"))
         self.add_class("slicelab-explorer")
         self._link()
         self.refresh()
         self._show()
         self.notice.say(self._summary())
+        if state is not None:
+            self._restore(state)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What is shown, as JSON values: colour, order, selection (unit ids), picked (keys), range of the map."""
+        return {
+            "colour": self.map.colour,
+            "order": self.gallery.order,
+            "selection": self.selection,
+            "picked": list(self.table.picked),
+            "range": list(self.map.range),
+        }
 
     @property
     def selection(self) -> list[str]:
         """Ids of the selected units, in the order in which they were selected."""
-        return [str(unit) for unit in self._units.index[self._rows]]
+        return list(self._ids[self._rows])
 
     def select(self, ids: Sequence[str]) -> None:
         """Select units.
@@ -108,6 +138,10 @@ class Explorer(VBox):
         self.select(known)
         return known
 
+    def units_of(self, keys: Sequence[str]) -> list[str]:
+        """Return the ids of the units of samples, in the order of the units frame."""
+        return list(self._ids[self._units["key"].isin(list(keys)).to_numpy()])
+
     def on_select(self, callback: Callable[[list[str]], None]) -> None:
         """Call `callback` with the ids of the selected units whenever the selection changes."""
         self._callbacks.append(callback)
@@ -118,7 +152,9 @@ class Explorer(VBox):
             groups: dict[str, Candidate | Slice] = {f"slice {s.slice_id}": s for s in self._desk.slices()}
             groups |= {f"candidate {i}": candidate for i, candidate in enumerate(self._candidates, start=1)}
             self._groups = groups
+            self._dismissed = self._desk.dismissals(self._candidates)
             self.table.show(self._frame(), keys=list(groups))
+            self.map.outline(self._chosen())
             self._allow()
 
     def to_html(self) -> str:
@@ -146,7 +182,9 @@ class Explorer(VBox):
         )
 
     def _frame(self) -> pd.DataFrame:
-        return slices_frame(self._groups.values(), self._units)
+        # slices come before the candidates
+        reasons = [""] * (len(self._groups) - len(self._dismissed)) + self._dismissed
+        return slices_frame(self._groups.values(), self._units, self._failures, dismissed=reasons)
 
     def _summary(self) -> str:
         slices = sum(isinstance(group, Slice) for group in self._groups.values())
@@ -158,37 +196,81 @@ class Explorer(VBox):
         half, wide = {"flex": "1 1 420px", "min_width": "0"}, {"flex": "3 1 520px", "min_width": "0"}
         _lay_out(self.map, **half)
         _lay_out(self.gallery, **half)
-        _lay_out(self.table, **wide)
+        left = VBox([self.table, self.inspector], layout=Layout(grid_gap="8px", **wide))
         _lay_out(self.actions, flex="2 1 340px")
         row = {"flex_flow": "row wrap", "grid_gap": "12px", "align_items": "stretch", "overflow": "visible"}
         return [
             HBox([self.map, self.gallery], layout=Layout(**row)),
-            HBox([self.table, self.actions], layout=Layout(**row)),
+            HBox([left, self.actions], layout=Layout(**row)),
             self.notice,
+            self.shortcuts,
         ]
 
+    def _keyed(self) -> dict[str, tuple[str, Callable[[], None]]]:
+        press = self.actions.press
+        return {
+            "n": ("name a new slice", lambda: None),  # the browser puts the cursor there
+            "a": ("add the selection to the chosen slice", lambda: press("add")),
+            "r": ("remove it from there", lambda: press("remove")),
+            "q": ("queue the chosen slice", lambda: press("enqueue")),
+            "c": ("confirm the chosen candidate", lambda: press("confirm")),
+            "u": ("undo", lambda: press("undo")),
+            "z": ("redo", lambda: press("redo")),
+        }
+
     def _link(self) -> None:
-        for part in (self.map, self.gallery, self.table):
+        for part in (self.map, self.gallery, self.table, self.inspector, self.shortcuts):
             part.on_error = self.notice.error
         self.map.on_select(lambda rows: self._select(rows, from_map=True))
         self.map.on_pick(self._look_at)
+        self.gallery.on_choose(self._choose)
         self.table.on_pick(self._pick_groups)
+        self.inspector.on_describe(self._describe)
         self.actions.on_done(self._changed)
 
-    def _select(self, rows: Rows, *, from_map: bool = False) -> None:
+    def _select(self, rows: Rows, *, from_map: bool = False, typical_first: bool = False) -> None:
         with self._lock:
-            self._rows = rows
+            self._rows, self._typical_first = rows, typical_first
             if not from_map:
                 self.map.highlight(rows if len(rows) else None)
             self._show()
             self._allow()
-        for callback in self._callbacks:
-            with caught(self.notice.error):
-                callback(self.selection)
+            self._inspect()
+        if self._callbacks:
+            selection = self.selection
+            for callback in self._callbacks:
+                with caught(self.notice.error):
+                    callback(selection)
+
+    def _choose(self, rows: Rows, way: str) -> None:
+        """Keep marked pictures as the selection, or take them out of it."""
+        if way == "subtract":
+            all_rows = self._rows if len(self._rows) else np.arange(len(self._units))
+            rows = all_rows[~np.isin(all_rows, rows)]
+        self._select(rows)
 
     def _show(self) -> None:
         rows = self._rows if len(self._rows) else np.arange(len(self._units))
-        self.gallery.show(failures_first(self._units, rows), title=selection_line(self._units, self._rows))
+        title = selection_line(self._units, self._rows)
+        self.gallery.show(rows, title=title, typical_first=self._typical_first)
+
+    def _inspect(self) -> None:
+        """Say what is special about the selection; where it can't be said, that is no reason to lose it."""
+        self._inspection = None
+        with caught(self.notice.error):
+            if len(self._rows) and self._model is not None:
+                self._inspection = self._desk.inspect(self.selection, self._model)
+        self.inspector.show(self._inspection)
+
+    def _describe(self) -> None:
+        if self._model is None or not len(self._rows):
+            return
+        rule = self._desk.describe(self.selection, self._model)
+        self.inspector.show(self._inspection, rule)
+        if rule is None:
+            self.notice.say("No rule describes this selection. `lab.statistics()` gives rules more to speak of.")
+        else:
+            self.actions.rule.value = rule.expression
 
     def _look_at(self, row: int) -> None:
         if len(self._rows) and row not in self._rows:
@@ -200,7 +282,9 @@ class Explorer(VBox):
         members = [rows_of(self._units, group.members) for group in groups]
         rows = np.concatenate(members) if members else np.empty(0, dtype=np.int64)
         self._suggest_name(groups)
-        self._select(rows[np.sort(np.unique(rows, return_index=True)[1])])
+        self.actions.note.value = groups[0].note if len(groups) == 1 and isinstance(groups[0], Slice) else ""
+        self.map.outline(groups)
+        self._select(rows[np.sort(np.unique(rows, return_index=True)[1])], typical_first=len(groups) == 1)
 
     def _suggest_name(self, groups: Sequence[Candidate | Slice]) -> None:
         """Put a candidate's words into the name field, unless a person has typed there."""
@@ -210,8 +294,30 @@ class Explorer(VBox):
             self.actions.name.value = self._suggested = words
 
     def _allow(self) -> None:
-        chosen = [self._groups[key] for key in self.table.picked if key in self._groups]
-        self.actions.apply_to(units=self.selection, slices=[s.name for s in chosen if isinstance(s, Slice)])
+        chosen = self._chosen()
+        self.actions.apply_to(
+            count=len(self._rows),
+            units=lambda: self.selection,
+            slices=[each for each in chosen if isinstance(each, Slice)],
+            candidates=[each for each in chosen if isinstance(each, Candidate)],
+        )
+
+    def _chosen(self) -> list[Candidate | Slice]:
+        return [self._groups[key] for key in self.table.picked if key in self._groups]
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        unknown = [key for key in state if key not in _STATE]
+        if unknown:
+            raise InvalidInputError(f"A state holds {listed(_STATE, 10)}; got {listed(unknown)}. Give explorer.state.")
+        if "colour" in state:
+            self.map.recolour(state["colour"])
+        if "order" in state:
+            self.gallery.sort(state["order"])
+        self.map.range = list(state.get("range", ()))
+        self.table.picked = [key for key in state.get("picked", ()) if key in self._groups]
+        self.map.outline(self._chosen())
+        known = set(self._units.index)
+        self.select([unit for unit in state.get("selection", ()) if unit in known])
 
     def _changed(self, slice_: Slice | None) -> None:
         with self._lock:

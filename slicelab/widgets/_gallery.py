@@ -6,22 +6,26 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import traitlets
 from ipywidgets import Layout
 
-from slicelab.core import Desk, InvalidInputError, Thumbnail, visible
-from slicelab.views import Rows, caption, check_units
+from slicelab.core import Desk, InvalidInputError, Thumbnail, check_choice, visible
+from slicelab.views import ORDERS, Ordering, Rows, caption, check_units, rows_of
 from slicelab.widgets._gestures import STATIC, GestureWidget, refuse_unknown
 
 MAX_TILES = 100_000
 """So many tiles at most: a browser can't scroll over an endless page."""
 _MAX_ASKED = 64
-_SIZES = (128, 512)
+_SIZES = (128, 512, 2048)
+_NEIGHBOURS = 6
 
 
 class Gallery(GestureWidget):
-    """Tiles with caption and boxes; a click shows one of them large.
+    """Tiles with caption and boxes; a click shows one of them large, beside the nearest ones that are handled right.
+
+    Ctrl + click (or x) marks tiles; marked ones can be kept as the selection, or taken out of it.
 
     Parameters
     ----------
@@ -29,6 +33,12 @@ class Gallery(GestureWidget):
         The units frame.
     desk
         Gives the pictures.
+    projection
+        float (n, 2), for the orders "most typical" and "nearest the border".
+    model
+        Under which units are handled correctly; None: there is no comparison.
+    order
+        One of `slicelab.views.ORDERS`.
     tile, height
         Side of a tile and height of the whole, in CSS pixels.
     """
@@ -40,19 +50,58 @@ class Gallery(GestureWidget):
     tile = traitlets.Int(112).tag(sync=True)
     height = traitlets.Int(500).tag(sync=True)
     picked = traitlets.Int(-1).tag(sync=True)
+    orders = traitlets.List(list(ORDERS)).tag(sync=True)
+    order = traitlets.Enum(ORDERS, "as given").tag(sync=True)
+    compares = traitlets.Bool(False).tag(sync=True)
 
-    def __init__(self, units: pd.DataFrame, *, desk: Desk, tile: int = 112, height: int = 500, **unknown: Any) -> None:
+    def __init__(
+        self,
+        units: pd.DataFrame,
+        *,
+        desk: Desk,
+        projection: npt.ArrayLike | None = None,
+        model: str | None = None,
+        order: str = "as given",
+        tile: int = 112,
+        height: int = 500,
+        **unknown: Any,
+    ) -> None:
         refuse_unknown(self, unknown)
-        self._units, self._desk = check_units(units), desk
+        self._units, self._desk, self._model = check_units(units), desk, model
+        self._ordering = Ordering(units, projection)
+        self._given: Rows = np.empty(0, dtype=np.int64)
+        self._words, self._typical_first = "", False
         self._pick_callbacks: list[Callable[[int], None]] = []
-        super().__init__(tile=tile, height=height, layout=Layout(min_width="0"))
+        self._choose_callbacks: list[Callable[[Rows, str], None]] = []
+        check_choice(order, ORDERS, "order")
+        super().__init__(
+            tile=tile, height=height, order=order, compares=model is not None, layout=Layout(min_width="0")
+        )
 
-    def show(self, rows: Rows, *, title: str) -> None:
-        """Show the units at these row positions, in this order, under a line of text."""
+    def show(self, rows: Rows, *, title: str, typical_first: bool = False) -> None:
+        """Show the units at these row positions under a line of text.
+
+        Parameters
+        ----------
+        rows
+            int64, sorted as `order` says.
+        title
+            The line.
+        typical_first
+            The rows are given in order of typicality.
+        """
+        self._given, self._words, self._typical_first = np.asarray(rows, dtype=np.int64), title, typical_first
+        rows = self._ordering.order(self._given, self.order, typical_first=typical_first)
         with self.hold_sync():
             self.picked = -1
             self.title = title if len(rows) <= MAX_TILES else f"{title} (the first {MAX_TILES:,} are shown)"
             self.rows = np.asarray(rows[:MAX_TILES], dtype="<i4").tobytes()
+
+    def sort(self, order: str) -> None:
+        """Show the same units in another order, one of `slicelab.views.ORDERS`."""
+        check_choice(order, ORDERS, "order")
+        self.order = order
+        self.show(self._given, title=self._words, typical_first=self._typical_first)
 
     def open_row(self, row: int) -> None:
         """Show one of the tiles large."""
@@ -63,8 +112,35 @@ class Gallery(GestureWidget):
         """Call `callback` with the row position of a tile that is clicked."""
         self._pick_callbacks.append(callback)
 
+    def on_choose(self, callback: Callable[[Rows, str], None]) -> None:
+        """Call `callback` with marked row positions (int64) and "replace" or "subtract"."""
+        self._choose_callbacks.append(callback)
+
     def gestures(self) -> dict[str, Callable[[dict[str, Any]], None]]:
-        return {"want": self._send_tiles, "pick": self._pick}
+        return {
+            "want": self._send_tiles,
+            "pick": self._pick,
+            "sort": lambda content: self.sort(str(content.get("order"))),
+            "near": self._send_neighbours,
+            "choose": self._choose,
+        }
+
+    def _send_neighbours(self, content: dict[str, Any]) -> None:
+        row = self._check_rows([content.get("row")])[0]
+        near: list[str] = []
+        if self._model is not None:
+            near = self._desk.neighbours(str(self._units.index[row]), self._model, count=_NEIGHBOURS)
+        rows = rows_of(self._units, near).tolist() if near else []
+        self.send({"kind": "near", "row": row, "rows": rows})
+
+    def _choose(self, content: dict[str, Any]) -> None:
+        way, rows = content.get("way"), content.get("rows")
+        if way not in ("replace", "subtract") or not isinstance(rows, list):
+            raise InvalidInputError(f"Marked pictures are kept or taken out; got {way!r} of {str(rows)[:40]}.")
+        if not all(type(row) is int and 0 <= row < len(self._units) for row in rows):
+            raise InvalidInputError(f"Rows are 0 to {len(self._units) - 1}; got {str(rows)[:60]}.")
+        for callback in self._choose_callbacks:
+            callback(np.array(rows, dtype=np.int64), way)
 
     def _pick(self, content: dict[str, Any]) -> None:
         row = self._check_rows([content.get("row")])[0]  # not into `picked`: it would open again what was closed since

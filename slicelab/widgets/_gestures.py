@@ -46,7 +46,8 @@ def refuse_unknown(widget: object, unknown: Mapping[str, Any]) -> None:
 class GestureWidget(anywidget.AnyWidget):
     """A widget whose JavaScript sends messages ``{"kind": ..., ...}``.
 
-    Subclasses answer each kind in `gestures`. `on_error` is told of every error in an answer.
+    Subclasses answer each kind in `gestures`; bytes that came with it are under "buffers". `on_error` is told of
+    every error in an answer.
     """
 
     def __init__(self, **state: Any) -> None:
@@ -58,10 +59,10 @@ class GestureWidget(anywidget.AnyWidget):
         """Return what answers each kind of message."""
         return {}
 
-    def _receive(self, _widget: object, content: object, _buffers: object) -> None:
+    def _receive(self, _widget: object, content: object, buffers: list[Any] | None) -> None:
         with caught(self.on_error):
             known = self.gestures()
             kind = content.get("kind") if isinstance(content, dict) else None
             if not isinstance(content, dict) or kind not in known:
                 raise InvalidInputError(f"{type(self).__name__} got an unknown message {str(content)[:80]!r}.")
-            known[str(kind)](content)
+            known[str(kind)]({**content, "buffers": list(buffers or ())})

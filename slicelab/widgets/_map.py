@@ -1,40 +1,69 @@
-"""The map in the notebook: lasso points, see members."""
+"""The map in the notebook: lasso points, see members and where slices lie."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from ipywidgets import Dropdown, Layout, VBox
+import traitlets
+from ipywidgets import Layout, widget_serialization
 
-from slicelab.core import InvalidInputError
-from slicelab.views import Rows, colour_choices, map_figure, selected_points
-from slicelab.widgets._figure import SafeFigureWidget
-from slicelab.widgets._gestures import STATIC, ErrorSink, GestureWidget, caught, log_error, refuse_unknown
+from slicelab.core import Candidate, Desk, InvalidInputError, Slice, visible
+from slicelab.views import Rows, caption, check_units, colour_choices, map_layers, slice_outlines
+from slicelab.widgets._gestures import STATIC, GestureWidget, caught, refuse_unknown
+from slicelab.widgets._plotly import PlotlyLibrary, plotly_library
 
-_CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["toImage", "autoScale2d"]}
+POINT_LIMIT = 100_000
+"""Of more points their density is drawn, and the points themselves once so few are in sight."""
+_WAYS = ("replace", "add", "subtract")
 
 
-class Map(VBox):
+class Map(GestureWidget):
     """Units as points.
+
+    Lasso or box: select. With Shift: add; with Alt: take out. Click: that unit. Double click: nothing.
 
     Parameters
     ----------
     units, projection, colour
         As in `slicelab.views.map_figure`.
+    desk
+        Gives the picture that is shown beside the mouse; None: words only.
     height
         Of the figure, in CSS pixels.
+    point_limit
+        Of more units than this the density is drawn instead, and points where so few are in sight.
 
     Attributes
     ----------
-    figure
-        The plotly figure.
     rows
         int64: the row positions that are highlighted; None: no selection.
+    colour
+        What colours the points.
+    range
+        What is in sight: [x from, to, y from, to] in the projection's units; [] for all.
     """
+
+    _esm = STATIC / "map.js"
+    _css = STATIC / "map.css"
+    library = traitlets.Instance(PlotlyLibrary).tag(sync=True, **widget_serialization)
+    places = traitlets.Bytes().tag(sync=True)  # float32 (n, 2), little-endian like all below
+    codes = traitlets.Bytes().tag(sync=True)  # uint8 (n,), the layer of each unit
+    values = traitlets.Bytes().tag(sync=True)  # float32 (n,), or empty
+    layers = traitlets.List().tag(sync=True)
+    scale = traitlets.Unicode().tag(sync=True)
+    colour = traitlets.Unicode().tag(sync=True)
+    colours = traitlets.List().tag(sync=True)
+    selected = traitlets.Bytes().tag(sync=True)  # int32, rows
+    dimmed = traitlets.Bool(False).tag(sync=True)  # whether there is a selection, be it empty
+    outlines = traitlets.List().tag(sync=True)
+    range = traitlets.List().tag(sync=True)
+    height = traitlets.Int(460).tag(sync=True)
+    limit = traitlets.Int(POINT_LIMIT).tag(sync=True)
+    absent = traitlets.Int(0).tag(sync=True)
 
     def __init__(
         self,
@@ -42,28 +71,31 @@ class Map(VBox):
         projection: npt.ArrayLike,
         *,
         colour: str = "outcome",
+        desk: Desk | None = None,
         height: int = 460,
+        point_limit: int = POINT_LIMIT,
         **unknown: Any,
     ) -> None:
         refuse_unknown(self, unknown)
+        self._units, self._projection, self._desk = check_units(units), np.asarray(projection), desk
         self.rows: Rows | None = None
-        self.on_error: ErrorSink = log_error
-        self._units, self._projection, self._height = units, np.asarray(projection), height
-        self._webgl: bool | None = None
         self._select_callbacks: list[Callable[[Rows], None]] = []
         self._pick_callbacks: list[Callable[[int], None]] = []
-        self._lassoed: dict[int, Rows] = {}
-        self.figure = self._draw(colour)
-        self.colour = Dropdown(
-            options=colour_choices(units), value=colour, description="Colour by", layout=Layout(width="240px")
+        drawn = self._drawn(colour)
+        places = self._projection.astype("<f4")
+        super().__init__(
+            library=plotly_library(),
+            places=places.tobytes(),
+            colours=colour_choices(units),
+            height=height,
+            limit=point_limit,
+            absent=int((~np.isfinite(places).all(axis=1)).sum()),
+            layout=Layout(min_width="0"),
+            **drawn,
         )
-        self.colour.observe(self._recolour, names="value")
-        self._frame = _Frame(self._without_webgl)
-        super().__init__([self.colour, self.figure, self._frame])
-        self.add_class("slicelab-map")
 
     def on_select(self, callback: Callable[[Rows], None]) -> None:
-        """Call `callback` with the row positions (int64) of every lasso or box selection; none when it is cleared."""
+        """Call `callback` with the row positions (int64) of every selection on the map; none when it is given up."""
         self._select_callbacks.append(callback)
 
     def on_pick(self, callback: Callable[[int], None]) -> None:
@@ -73,80 +105,89 @@ class Map(VBox):
     def highlight(self, rows: Rows | None) -> None:
         """Show these row positions as selected, the others dimmed; None: all alike."""
         self.rows = rows
-        self.figure.clear_outline()
-        with self.figure.batch_update():
-            for trace in self.figure.data:
-                points = selected_points(trace.customdata, rows)
-                trace.selectedpoints = None if points is None else points.tolist()
+        with self.hold_sync():
+            self.selected = b"" if rows is None else np.asarray(rows, dtype="<i4").tobytes()
+            self.dimmed = rows is not None
 
-    def _draw(self, colour: str) -> SafeFigureWidget:
-        drawn = map_figure(
-            self._units, self._projection, colour=colour, members=self.rows, webgl=self._webgl, height=self._height
-        )
-        figure = SafeFigureWidget(drawn.data, drawn.layout)
-        figure._config = figure._config | _CONFIG
-        self._listen(figure)
-        return figure
+    def recolour(self, colour: str) -> None:
+        """Colour the points by another column.
 
-    def _listen(self, figure: SafeFigureWidget) -> None:
-        for trace in figure.data:
-            trace.on_selection(self._selected)
-            trace.on_deselect(self._deselected)
-            trace.on_click(self._clicked)
+        Raises
+        ------
+        InvalidInputError
+            There is no such column.
+        """
+        drawn = self._drawn(colour)
+        with self.hold_sync():
+            for name, value in drawn.items():
+                setattr(self, name, value)
 
-    def _redraw(self, colour: str) -> None:
-        old, self.figure = self.figure, self._draw(colour)
-        self.children = (self.colour, self.figure, self._frame)
-        old.close()
+    def outline(self, slices: Sequence[Candidate | Slice]) -> None:
+        """Draw where these slices lie, with their names; none: take the outlines away."""
+        self.outlines = slice_outlines(slices, self._units, self._projection)
 
-    def _recolour(self, change: dict[str, Any]) -> None:
-        with caught(self.on_error):
-            self._redraw(change["new"])
+    def gestures(self) -> dict[str, Callable[[dict[str, Any]], None]]:
+        return {
+            "select": self._selected,
+            "pick": self._picked,
+            "hover": self._hovered,
+            "colour": self._recoloured,
+            "range": self._ranged,
+        }
 
-    def _without_webgl(self, works: bool) -> None:
-        if not works and any(trace.type == "scattergl" for trace in self.figure.data):
-            self._webgl = False
-            self._redraw(self.colour.value)
+    def _drawn(self, colour: str) -> dict[str, Any]:
+        drawn = map_layers(self._units, self._projection, colour=colour)
+        values = b"" if drawn.values is None else drawn.values.astype("<f4").tobytes()
+        return {
+            "codes": drawn.codes.tobytes(),
+            "values": values,
+            "layers": drawn.layers,
+            "scale": drawn.title,
+            "colour": colour,
+        }
 
-    def _selected(self, trace: Any, points: Any, _selector: object) -> None:
-        """Collect what plotly tells trace by trace, the last one last, with empty ones too."""
-        with caught(self.on_error):
-            self._lassoed[points.trace_index] = np.asarray(trace.customdata, dtype=np.int64)[points.point_inds]
-            if points.trace_index == len(self.figure.data) - 1:
-                rows = np.unique(np.concatenate([*self._lassoed.values()]))
-                self._lassoed = {}
-                self._tell(rows)
-
-    def _deselected(self, _trace: object, points: Any) -> None:
-        if points.trace_index == len(self.figure.data) - 1:
-            self._tell(np.empty(0, dtype=np.int64))
-
-    def _tell(self, rows: Rows) -> None:
-        self.rows = rows if len(rows) else None
+    def _selected(self, content: dict[str, Any]) -> None:
+        """Join what a lasso holds with what is selected already."""
+        way, buffers = content.get("way"), content["buffers"]
+        if way not in _WAYS or len(buffers) != 1 or len(buffers[0]) % 4:
+            raise InvalidInputError(f"A selection is one of {_WAYS} with the rows as int32; got {way!r}.")
+        rows = np.frombuffer(buffers[0], dtype="<i4").astype(np.int64)
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self._units)):
+            raise InvalidInputError(f"Rows are 0 to {len(self._units) - 1}; got {rows.min()} to {rows.max()}.")
+        if self.rows is not None and way == "add":
+            rows = np.union1d(self.rows, rows)
+        elif way == "subtract":
+            rows = np.setdiff1d(np.arange(len(self._units)) if self.rows is None else self.rows, rows)
+        self.highlight(rows if len(rows) else None)
         for callback in self._select_callbacks:
             with caught(self.on_error):
                 callback(rows)
 
-    def _clicked(self, trace: Any, points: Any, _state: object) -> None:
-        with caught(self.on_error):
-            for point in points.point_inds[:1]:
-                for callback in self._pick_callbacks:
-                    callback(int(trace.customdata[point]))
+    def _picked(self, content: dict[str, Any]) -> None:
+        row = self._row(content)
+        for callback in self._pick_callbacks:
+            callback(row)
 
+    def _hovered(self, content: dict[str, Any]) -> None:
+        row = self._row(content)
+        unit = self._units.iloc[row]
+        sure = "" if pd.isna(unit["confidence"]) else f" · {float(unit['confidence']):.2f}"
+        lines = [caption(unit["label"], unit["prediction"]) + sure, f"{unit['outcome']}", visible(str(unit.name))]
+        pictures = self._desk.thumbnails([str(unit.name)], size=128) if self._desk is not None else []
+        images = [picture.image for picture in pictures if picture.image]
+        self.send({"kind": "hovered", "row": row, "lines": lines}, images)
 
-class _Frame(GestureWidget):
-    """Nothing to see; its JavaScript keeps the figure's width and says whether the browser has WebGL."""
+    def _recoloured(self, content: dict[str, Any]) -> None:
+        self.recolour(str(content.get("colour")))
 
-    _esm = STATIC / "map_frame.js"
+    def _ranged(self, content: dict[str, Any]) -> None:
+        range_ = content.get("range")
+        if not isinstance(range_, list) or len(range_) not in (0, 4) or not np.isfinite(np.array(range_, float)).all():
+            raise InvalidInputError(f"What is in sight must be four numbers or none; got {str(range_)[:60]}.")
+        self.range = [float(v) for v in range_]
 
-    def __init__(self, tell: Callable[[bool], None]) -> None:
-        super().__init__(layout=Layout(height="0", margin="0"))
-        self._tell = tell
-
-    def gestures(self) -> dict[str, Callable[[dict[str, Any]], None]]:
-        return {"webgl": self._webgl}
-
-    def _webgl(self, content: dict[str, Any]) -> None:
-        if not isinstance(content.get("works"), bool):
-            raise InvalidInputError(f"The browser's answer about WebGL must be true or false; got {content!r}.")
-        self._tell(content["works"])
+    def _row(self, content: dict[str, Any]) -> int:
+        row = content.get("row")
+        if type(row) is not int or not 0 <= row < len(self._units):
+            raise InvalidInputError(f"A row is 0 to {len(self._units) - 1}; got {str(row)[:40]}.")
+        return row

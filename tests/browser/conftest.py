@@ -24,6 +24,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import slicelab
+
 NAMES = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome")
 QUIET = ("--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage")  # fmt: skip
@@ -226,12 +228,10 @@ def _write_setting(folder: Path, name: str, values: dict[str, object]) -> None:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    environment = dict(os.environ, JUPYTER_CONFIG_DIR=str(home / "config"), JUPYTER_DATA_DIR=str(home / "data"),
+    return dict(os.environ, JUPYTER_CONFIG_DIR=str(home / "config"), JUPYTER_DATA_DIR=str(home / "data"),
                        JUPYTER_RUNTIME_DIR=str(home / "run"), JUPYTERLAB_SETTINGS_DIR=str(home / "settings"),
                        JUPYTERLAB_WORKSPACES_DIR=str(home / "workspaces"), IPYTHONDIR=str(home / "ipython"),
-                       TQDM_DISABLE="1")  # fmt: skip
-    environment.pop("PYTHONPATH", None)
-    return environment
+                       TQDM_DISABLE="1", PYTHONPATH=str(Path(slicelab.__file__).parents[1]))  # fmt: skip
 
 
 def _free_port() -> int:

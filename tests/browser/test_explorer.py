@@ -18,7 +18,7 @@ SETUP = """
 from fakes import FakeDesk, HOSTILE, make_candidates, make_projection, make_units
 from slicelab.widgets import Explorer
 units, projection = make_units(COUNT), make_projection(COUNT)
-desk = FakeDesk(units, broken=[units.index[4]])
+desk = FakeDesk(units, broken=[units.index[5]])
 explorer = Explorer(units, projection, desk=desk, candidates=make_candidates(units), model="v3")
 """
 SHOW = "explorer"
@@ -208,16 +208,18 @@ def test_point_click_shows_its_picture(page, server, run_notebook) -> None:
     assert run_notebook(page, server, name) == []
     page.wait_for_function(DRAWN)
     page.locator(".slicelab-map").scroll_into_view_if_needed()
-    x, y, row = page.evaluate(
+    x, y = page.evaluate(
         """() => { const g = document.querySelector('.slicelab-map .js-plotly-plot'), l = g._fullLayout;
             const t = g._fullData.length - 1, r = g.querySelector('.nsewdrag').getBoundingClientRect();
-            return [r.left + l.xaxis.d2p(g._fullData[t].x[0]), r.top + l.yaxis.d2p(g._fullData[t].y[0]),
-                    g._fullData[t].customdata[0]]; }"""
+            return [r.left + l.xaxis.d2p(g._fullData[t].x[0]), r.top + l.yaxis.d2p(g._fullData[t].y[0])]; }"""
     )
     page.mouse.move(x, y)
     page.wait_for_timeout(300)  # plotly knows the point under the mouse after a moment
+    expect(page.locator(".slicelab-tip")).to_contain_text("spoon → cup")  # the first failure
+    expect(page.locator(".slicelab-tip")).to_contain_text("0002.png")
     page.mouse.click(x, y)
-    expect(page.locator(".slicelab-detail .slicelab-facts")).to_contain_text(f"{row:04d}.png")
+    expect(page.locator(".slicelab-detail .slicelab-facts")).to_contain_text("0002.png")
+    page.wait_for_function("() => document.querySelectorAll('.slicelab-near img').length === 6")
 
 
 def test_map_without_webgl(open_page, server, run_notebook) -> None:
@@ -236,20 +238,76 @@ def test_map_without_webgl(open_page, server, run_notebook) -> None:
     expect(page.locator(".slicelab-gallery .slicelab-title")).to_contain_text("1,000 selected")
 
 
+def test_drawn_every_time(page, server, run_notebook) -> None:
+    """Twenty explorers in a row, made while the kernel is busy: each map holds its points, none is ever empty."""
+    busy = """
+import threading, time
+stop = time.monotonic() + 20
+def spin():
+    while time.monotonic() < stop:
+        sum(range(2000))
+for _ in range(2):
+    threading.Thread(target=spin, daemon=True).start()
+"""
+    show = "explorer = Explorer(units, projection, desk=desk, model='v3')\nexplorer.map"
+    name = write_notebook(server, "twenty.ipynb", SETUP, busy, *[show] * 20)
+    assert run_notebook(page, server, name, timeout=300) == []
+    page.wait_for_function(
+        """() => { const all = [...document.querySelectorAll('.slicelab-map .js-plotly-plot')];
+            return all.length === 20 && all.every(g => g._fullData
+                && g._fullData.reduce((sum, t) => sum + (t.x ? t.x.length : 0), 0) === 200); }""",
+        timeout=180_000,
+    )
+    assert page.seen.errors == []
+
+
+def test_a_million_points_are_a_density_and_points_when_near(page, server, run_notebook, shoot) -> None:
+    """Above the limit the density is drawn; a lasso selects what it holds; zoomed in, the points are there."""
+    from playwright.sync_api import expect
+
+    show = """
+from slicelab.widgets import Map
+map_ = Map(units, projection, height=420, point_limit=3000)
+map_.on_select(lambda rows: setattr(line, 'value', f'{len(rows)} selected'))
+import ipywidgets
+line = ipywidgets.Label()
+ipywidgets.VBox([map_, line])
+"""
+    name = write_notebook(server, "many.ipynb", SETUP, show, count=20_000)
+    assert run_notebook(page, server, name) == []
+    types = "() => [...new Set(document.querySelector('.js-plotly-plot')._fullData.map(t => t.type))].sort().join()"
+    page.wait_for_function("() => document.querySelector('.slicelab-map .js-plotly-plot')?._fullData?.length")
+    assert page.evaluate(types) == "heatmap,scattergl"
+    expect(page.locator(".slicelab-map-words")).to_contain_text("20,000 units: their density")
+    lasso(page, around(0, 0, 2.2))
+    expect(page.locator(".widget-label", has_text="selected")).to_contain_text("5000 selected")
+    shoot(page, "density-light")
+    page.evaluate("() => document.querySelector('.js-plotly-plot [data-val=zoom]').dispatchEvent(new Event('click'))")
+    lasso(page, [(-0.35, -0.35), (0.35, 0.35)])
+    page.wait_for_function("() => document.querySelector('.slicelab-map-words').textContent === ''")
+    assert page.evaluate(types) == "scattergl"
+    drawn = "() => document.querySelector('.js-plotly-plot')._fullData.reduce((sum, t) => sum + t.x.length, 0)"
+    assert 500 < page.evaluate(drawn) < 3000
+    assert page.seen.errors == []
+
+
 HOSTILE_UNITS = """
-from fakes import FakeDesk, HOSTILE, make_candidates, make_projection, make_units
+from fakes import FakeDesk, hostile, make_candidates, make_projection, make_units
+HOSTILE = hostile(500)
 from dataclasses import replace
 from IPython.display import HTML, display
 from slicelab.widgets import Explorer
 units = make_units(COUNT, classes=HOSTILE)
-units.index = [f"{text} {i}" for i, text in enumerate(list(HOSTILE) * (COUNT // 20))]
+units.index = [f"{text} {i}" for i, text in enumerate(HOSTILE)]
+units["tag"] = [HOSTILE[(7 * i) % 500] for i in range(500)]
 units["<b>column</b><img src=x onerror=window.__pwned=1>"] = units["label"]
 projection = make_projection(COUNT)
 desk = FakeDesk(units, broken=list(units.index[:40]))
-for text in HOSTILE:
-    desk.create_slice(text, units=list(units.index[:30]))
+for i, text in enumerate(HOSTILE):
+    desk.create_slice(text, units=[units.index[i], units.index[-1 - i], *units.index[:3]])
     desk.note_slice(text, text)
-candidates = [replace(c, name=t, description=t) for c, t in zip(make_candidates(units, HOSTILE), HOSTILE)]
+candidates = [replace(c, name=t, description=t, unit_ids=tuple(units.index[c.members]))
+              for c, t in zip(make_candidates(units, HOSTILE[:40]), HOSTILE)]
 explorer = Explorer(units, projection, desk=desk, candidates=candidates, model=HOSTILE[1])
 explorer.on_select(lambda ids: 1 / 0 if len(ids) == 12 else None)
 """
@@ -261,7 +319,7 @@ def test_hostile_text_stays_text(page, server, run_notebook, shoot) -> None:
 
     control = "display(HTML('<img src=x onerror=\"window.__control=1\">'))"
     still = "display(HTML(explorer.to_html()))"
-    name = write_notebook(server, "hostile.ipynb", HOSTILE_UNITS, SHOW, still, control)
+    name = write_notebook(server, "hostile.ipynb", HOSTILE_UNITS, SHOW, still, control, count=500)
     assert run_notebook(page, server, name) == []
     page.wait_for_function(DRAWN)
     page.wait_for_function("() => window.__control === 1")  # the page does run what gets through
@@ -270,8 +328,8 @@ def test_hostile_text_stays_text(page, server, run_notebook, shoot) -> None:
     table.locator("tr").first.click()
     expect(page.locator(".slicelab-gallery .slicelab-title")).to_contain_text("selected")
     page.locator("button.slicelab-delete").click()
-    expect(page.locator(".slicelab-notice")).to_contain_text("deleted: ")
-    for colour in ("label", "prediction"):
+    expect(page.locator(".slicelab-notice")).to_contain_text("deleted: ", timeout=60_000)
+    for colour in ("label", "prediction", "tag"):
         page.locator(".slicelab-map select").select_option(colour)
         page.wait_for_function("() => document.querySelectorAll('.slicelab-map .legendtext').length === 8")
         page.wait_for_function(DRAWN)
@@ -287,7 +345,18 @@ def test_hostile_text_stays_text(page, server, run_notebook, shoot) -> None:
     page.locator(".slicelab-actions input[type=text]").first.fill("<img src=x onerror=window.__pwned=1>")
     page.locator("button.slicelab-new").click()
     expect(page.locator(".slicelab-notice")).to_contain_text("<img src=x onerror=window.__pwned=1>")
+    # Every slice once: its name in the map, its pictures, its inspection; the whole gallery once.
+    assert table.locator("tr").count() >= 500
+    for row in range(0, 500, 25):
+        table.locator("tr").nth(row).click()
+    expect(page.locator(".slicelab-gallery .slicelab-title")).to_contain_text("selected")
+    expect(page.locator(".slicelab-inspector dt").first).to_be_visible()
+    table.locator("tr").nth(475).click()
+    for top in range(0, 22_000, 1_000):
+        page.locator(".slicelab-grid").evaluate("(g, top) => { g.scrollTop = top; }", top)
+        page.wait_for_timeout(80)
     page.wait_for_timeout(1000)
     shoot(page, "7-hostile-light")
     assert page.evaluate("() => window.__pwned") is None
+    assert page.locator(".slicelab a[href]:not([href='https://plotly.com/'])").count() == 0  # plotly's own logo
     assert page.seen.hosts == {"127.0.0.1"}

@@ -24,7 +24,7 @@ def folder(small, tmp_path):
 
 
 def run(folder, *options):
-    command = [sys.executable, "-m", "pytest", "-p", "slicelab.pytest_plugin", "-p", "no:cacheprovider", "--rootdir=."]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir=."]
     return subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True)
 
 

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.mongo
 
 
 def test_a_case_over_its_life(load_parts, tmp_path):
-    """Two kernels edit one version: one wins, the other's conflict shows both. Hashes, drift, report and plan follow."""
+    """Two kernels edit one version: one wins, the other's conflict shows both. Hash, drift, report and plan follow."""
     lab = load_parts("gate edits", overwrite=True)
     dark = lab.create_slice("dark nuts", rule='label == "nut" and dark')
     case = lab.promote(dark, bar=sl.Bar("accuracy", at_least=0.6), suite="release")

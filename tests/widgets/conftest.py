@@ -45,28 +45,16 @@ def explorer(fakes: ModuleType, units: pd.DataFrame, projection: np.ndarray, des
 
 @pytest.fixture
 def lasso() -> Callable[..., None]:
-    """A function that sends what plotly's JavaScript sends when these rows are lassoed on a map."""
+    """A function that sends what the map's JavaScript sends when these rows are lassoed or one of them is clicked."""
 
-    def send(map_: Any, rows: list[int], event: str = "plotly_selected", selector: object = "lasso") -> None:
-        traces, points = [], []
-        for number, trace in enumerate(map_.figure.data):
-            for point in np.flatnonzero(np.isin(trace.customdata, rows)):
-                traces.append(number)
-                points.append(int(point))
-        state = {"type": "lasso", "selector_state": {"xs": [0], "ys": [0]}}
-        map_.figure._js2py_pointsCallback = {
-            "event_type": event,
-            "points": {
-                "trace_indexes": traces,
-                "point_indexes": points,
-                "xs": [0] * len(points),
-                "ys": [0] * len(points),
-            },
-            "selector": state if selector else None,
-            "device_state": None,
-        }
+    def give(map_: Any, rows: list[int], *, way: str = "replace", click: bool = False) -> None:
+        if click:
+            map_._handle_custom_msg({"kind": "pick", "row": rows[0]}, [])
+        else:
+            buffers = [memoryview(np.array(rows, dtype="<i4").tobytes())]
+            map_._handle_custom_msg({"kind": "select", "way": way}, buffers)
 
-    return send
+    return give
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,11 +17,14 @@ from slicelab.core import (
     Case,
     ConflictError,
     DrawnBox,
+    Inspection,
     InvalidInputError,
     NotFoundError,
+    Rule,
     Slice,
     StateError,
     Thumbnail,
+    visible,
 )
 
 HOSTILE = (
@@ -45,6 +49,24 @@ HOSTILE = (
     "\u202egnp.exe<b onclick=window.__pwned=1>",
     "<input autofocus onfocus=window.__pwned=1>",
 )
+
+
+def hostile(count: int) -> list[str]:
+    """So many different texts of the shapes of `HOSTILE`: between letters, in another case, encoded, doubled."""
+    ways = (
+        lambda text, i: text,
+        lambda text, i: f"{text}{i}",
+        lambda text, i: f"a{i} {text} b",
+        lambda text, i: text.replace("<", "<\t").replace("onerror", "oNeRrOr") + str(i),
+        lambda text, i: html.escape(text) + str(i),
+        lambda text, i: f"[{i}]({text})",
+        lambda text, i: f"{text}{text}{i}",
+        lambda text, i: f"<b>{i}</b>{text}",
+    )
+    made = (way(text, number) for number, way in enumerate(ways * 9) for text in HOSTILE)
+    return list(dict.fromkeys(visible(text) for text in made))[:count]
+
+
 CLASSES = ("knife", "fork", "spoon", "cup")
 
 
@@ -126,7 +148,8 @@ class FakeDesk:
         self.cases: list[Case] = []
         self.queued: dict[str, set[str]] = {}
         self.asked: list[tuple[tuple[str, ...], int]] = []
-        self.conflict_next = False
+        self.gone: list[Slice] = []
+        self.background = None
 
     def thumbnails(self, units: Sequence[str], *, size: int = 128) -> list[Thumbnail]:
         self.asked.append((tuple(units), size))
@@ -146,37 +169,76 @@ class FakeDesk:
     def slices(self) -> list[Slice]:
         return sorted(self.kept.values(), key=lambda s: s.name)
 
-    def create_slice(self, name: str, *, units: Sequence[str] | None = None, rule: str | None = None) -> Slice:
+    def inspect(self, units: Sequence[str], model: str) -> Inspection:
+        from slicelab.evaluation import Background
+
+        if self.background is None:
+            self.background = Background(self.units)
+            self.index = pd.Index(self.units.index.to_numpy(object), dtype=object)
+        return self.background.compare(self.index.get_indexer(np.array(units, dtype=object)))
+
+    def describe(self, units: Sequence[str], model: str) -> Rule | None:
+        return Rule("brightness < 0.5", 0.8, 0.7, 10) if len(units) > 3 else None
+
+    def neighbours(self, unit: str, model: str, *, count: int = 8) -> list[str]:
+        right = self.units[(self.units["label"] == self.units.loc[unit, "label"]) & ~self.units["failure"]]
+        return list(right.index[:count])
+
+    def dismissals(self, candidates: Sequence[Candidate]) -> list[str]:
+        return [next((s.dismissed for s in self.gone if s.name == c.name), "") for c in candidates]
+
+    def create_slice(
+        self, name: str, *, units: Sequence[str] | None = None, rule: str | None = None, model: str | None = None
+    ) -> Slice:
         if name in self.kept:
             raise InvalidInputError(f"A slice named {name!r} is there already. Choose another name.")
-        return self._keep(f"create {name}", Slice(name, tuple(units or ()), rule=rule))
+        if units is None:
+            from slicelab.curation import evaluate_rule
 
-    def rename_slice(self, name: str, new_name: str) -> Slice:
+            units = self.units.index[evaluate_rule(rule, self.units)]
+        return self._keep(f"create {name}", Slice(name, tuple(units), rule=rule))
+
+    def promote_slice(self, candidate: Candidate, *, name: str | None = None, note: str = "") -> Slice:
+        return self._keep("confirm", Slice(name or candidate.name, candidate.unit_ids, note=note))
+
+    def dismiss(self, candidate: Candidate, *, reason: str) -> Slice:
+        self.gone.append(Slice(candidate.name, candidate.unit_ids, dismissed=reason))
+        return self.gone[-1]
+
+    def rename_slice(self, name: str | Slice, new_name: str) -> Slice:
         old = self._get(name)
-        return self._keep(f"rename {name}", replace(old, name=new_name, version=old.version + 1), gone=[name])
+        return self._keep(f"rename {old.name}", replace(old, name=new_name, version=old.version + 1), gone=[old.name])
 
-    def note_slice(self, name: str, note: str) -> Slice:
+    def note_slice(self, name: str | Slice, note: str) -> Slice:
         old = self._get(name)
-        return self._keep(f"note {name}", replace(old, note=note, version=old.version + 1))
+        return self._keep(f"note {old.name}", replace(old, note=note, version=old.version + 1))
 
-    def add_to_slice(self, name: str, units: Sequence[str]) -> Slice:
+    def add_to_slice(self, name: str | Slice, units: Sequence[str]) -> Slice:
         old = self._get(name)
         members = tuple(dict.fromkeys([*old.members, *units]))
-        return self._keep(f"add to {name}", replace(old, members=members, version=old.version + 1))
+        return self._keep(f"add to {old.name}", replace(old, members=members, version=old.version + 1))
 
-    def remove_from_slice(self, name: str, units: Sequence[str]) -> Slice:
+    def remove_from_slice(self, name: str | Slice, units: Sequence[str]) -> Slice:
         old, out = self._get(name), set(units)
         members = tuple(unit for unit in old.members if unit not in out)
-        return self._keep(f"remove from {name}", replace(old, members=members, version=old.version + 1))
+        return self._keep(f"remove from {old.name}", replace(old, members=members, version=old.version + 1))
 
-    def merge_slices(self, names: Sequence[str], *, into: str) -> Slice:
-        members = tuple(dict.fromkeys(unit for name in names for unit in self._get(name).members))
-        return self._keep(f"merge into {into}", Slice(into, members), gone=names)
+    def merge_slices(self, names: Sequence[str | Slice], *, into: str) -> Slice:
+        old = [self._get(name) for name in names]
+        members = tuple(dict.fromkeys(unit for slice_ in old for unit in slice_.members))
+        return self._keep(f"merge into {into}", Slice(into, members), gone=[s.name for s in old])
 
-    def delete_slice(self, name: str) -> None:
-        self._get(name)
-        self._remember(f"delete {name}")
-        del self.kept[name]
+    def regroup_slice(self, name: str | Slice, parts: int = 2) -> list[Slice]:
+        old = self._get(name)
+        made = [Slice(f"{old.name} {i + 1}", old.members[i::parts]) for i in range(parts)]
+        for slice_ in made:
+            self._keep(f"split {old.name}", slice_, gone=[old.name])
+        return made
+
+    def delete_slice(self, name: str | Slice) -> None:
+        old = self._get(name)
+        self._remember(f"delete {old.name}")
+        del self.kept[old.name]
 
     def undo(self) -> str:
         if not self.past:
@@ -195,21 +257,23 @@ class FakeDesk:
         return words
 
     def promote(self, slice_: Slice | str, *, bar: Bar, suite: str, name: str | None = None) -> Case:
-        found = self._get(slice_ if isinstance(slice_, str) else slice_.name)
+        found = self._get(slice_)
         self.cases.append(Case(name or found.name, suite, bar, found.members, found.content_hash))
         return self.cases[-1]
 
     def enqueue(self, slice_: Slice | str, *, queue: str, reason: str) -> int:
-        found = self._get(slice_ if isinstance(slice_, str) else slice_.name)
+        found = self._get(slice_)
         there = self.queued.setdefault(f"{queue}/{reason}", set())
         new = set(found.members) - there
         there |= new
         return len(new)
 
-    def _get(self, name: str) -> Slice:
-        if self.conflict_next:
-            self.conflict_next = False
-            raise ConflictError(f"Slice {name!r} was changed by someone else. Look at it and try again.")
+    def _get(self, name: str | Slice) -> Slice:
+        if isinstance(name, Slice):
+            now = next((s for s in self.kept.values() if s.slice_id == name.slice_id), None)
+            if now is None or now.version != name.version:
+                raise ConflictError(f"Slice {name.name!r} was changed by someone else. Look at it and try again.")
+            return now
         if name not in self.kept:
             raise NotFoundError(f"There is no slice named {name!r}.")
         return self.kept[name]

@@ -4,6 +4,7 @@
 
 const SMALL = 128;
 const LARGE = 512;
+const FULL = 2048;
 const BATCH = 16;
 const KEPT = 1500;
 const PATIENCE = 15000;
@@ -79,8 +80,15 @@ function drawPicture(parent, picture, side, width = side) {
 function render({ model, el }) {
   const pictures = new Pictures();
   const root = make("div", "slicelab slicelab-gallery", el);
-  const title = make("div", "slicelab-title", root);
+  const head = make("div", "slicelab-head", root);
+  const title = make("div", "slicelab-title", head);
   title.setAttribute("role", "status");
+  const sort = make("select", "slicelab-sort", head);
+  sort.setAttribute("aria-label", "Order of the pictures");
+  for (const order of model.get("orders")) make("option", "", sort, order).value = order;
+  sort.onchange = () => model.send({ kind: "sort", order: sort.value });
+  const choose = make("div", "slicelab-choose", root);
+  choose.hidden = true;
   const grid = make("div", "slicelab-grid", root);
   grid.tabIndex = 0;
   grid.setAttribute("role", "listbox");
@@ -97,6 +105,10 @@ function render({ model, el }) {
   let active = -1; // position in `rows`
   let waitingSince = 0;
   let frameAsked = false;
+  let full = false; // the picture that is open is shown in full size
+  const marked = new Set(); // rows
+  const near = new Map(); // row -> rows of its neighbours that are handled right
+  const drawn = new Map(); // position -> tile in the page
   const columns = () => Math.max(1, Math.floor((grid.clientWidth - GAP) / (model.get("tile") + GAP)));
   const side = () => Math.max(48, Math.floor((grid.clientWidth - GAP) / columns()) - GAP); // tiles fill the width
   const lineHeight = () => side() + CAPTION + GAP;
@@ -105,8 +117,11 @@ function render({ model, el }) {
     const view = model.get("rows");
     rows = new Int32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
     active = -1;
+    marked.clear();
+    drawn.clear();
     grid.scrollTop = 0;
     closeDetail();
+    drawMarks();
     draw();
   }
 
@@ -119,9 +134,20 @@ function render({ model, el }) {
   function draw() {
     space.style.height = `${Math.ceil(rows.length / columns()) * lineHeight() + GAP}px`;
     const [first, last] = inSight();
+    const look = `${columns()} ${side()}`;
     const tiles = [];
-    for (let i = first; i < last; i++) tiles.push(drawTile(i));
-    space.replaceChildren(...tiles);
+    for (let i = first; i < last; i++) {
+      const old = drawn.get(i);
+      const state = `${look} ${pictures.get(SMALL, rows[i]) ? 1 : 0} ${i === active} ${marked.has(rows[i])}`;
+      const tile = old && old.state === state ? old.tile : drawTile(i);
+      drawn.set(i, { tile, state });
+      tiles.push(tile);
+    }
+    for (const i of drawn.keys()) if (i < first || i >= last) drawn.delete(i);
+    // Only what changed is touched: while scrolling most tiles stay.
+    const kept = new Set(tiles);
+    for (const child of [...space.children]) if (!kept.has(child)) child.remove();
+    for (const tile of tiles) if (tile.parentNode !== space) space.append(tile);
     if (active >= first && active < last) grid.setAttribute("aria-activedescendant", `${name}-${active}`);
     else grid.removeAttribute("aria-activedescendant");
     if (!rows.length) make("div", "slicelab-empty", space, "no pictures to show");
@@ -146,6 +172,7 @@ function render({ model, el }) {
     tile.setAttribute("aria-setsize", rows.length);
     tile.setAttribute("aria-posinset", i + 1);
     tile.setAttribute("aria-selected", String(i === active));
+    tile.setAttribute("aria-checked", String(marked.has(rows[i])));
     tile.style.left = `${GAP + (i % columns()) * (side() + GAP)}px`;
     tile.style.top = `${GAP + Math.floor(i / columns()) * lineHeight()}px`;
     tile.style.width = `${side()}px`;
@@ -158,7 +185,7 @@ function render({ model, el }) {
       if (picture.failure) caption.classList.add("slicelab-failure");
       make("div", "slicelab-outcome", tile, `${picture.failure ? "✕ " : ""}${picture.outcome} ${picture.sure}`);
     }
-    tile.onclick = () => open(i);
+    tile.onclick = (event) => (event.ctrlKey || event.metaKey ? mark(i) : open(i));
     return tile;
   }
 
@@ -167,9 +194,15 @@ function render({ model, el }) {
     if (waitingSince && Date.now() - waitingSince < PATIENCE) return;
     const shown = active >= 0 && !detail.hidden ? rows[active] : -1;
     if (shown >= 0 && !pictures.get(LARGE, shown)) return want([shown], LARGE);
+    if (shown >= 0 && full && !pictures.get(FULL, shown)) return want([shown], FULL);
+    const missingOf = (some) => [...some].filter((row) => !pictures.get(SMALL, row));
+    const beside = shown >= 0 ? missingOf(near.get(shown) || []) : [];
+    if (beside.length) return want(beside, SMALL);
     const [first, last] = inSight();
-    const missing = [...rows.subarray(first, last)].filter((row) => !pictures.get(SMALL, row));
-    if (missing.length) want(missing.slice(0, BATCH), SMALL);
+    const missing = missingOf(rows.subarray(first, last));
+    // Nothing missing in sight: the next screen, ahead of scrolling.
+    const ahead = missing.length ? missing : missingOf(rows.subarray(last, Math.min(rows.length, 2 * last - first)));
+    if (ahead.length) want(ahead.slice(0, BATCH), SMALL);
   }
 
   function want(asked, size) {
@@ -178,20 +211,54 @@ function render({ model, el }) {
   }
 
   function receive(message, buffers) {
+    if (message.kind === "near") {
+      near.set(message.row, message.rows);
+      if (active >= 0 && rows[active] === message.row) drawDetail();
+      return ask();
+    }
     if (message.kind !== "tiles") return;
     waitingSince = 0;
     message.tiles.forEach((facts, i) => pictures.put(message.size, facts, buffers[i]));
-    if (message.size === LARGE) drawDetail();
+    const beside = active >= 0 ? near.get(rows[active]) : null;
+    if (message.size !== SMALL || beside?.includes(message.tiles[0].row)) drawDetail();
     draw();
   }
 
   function open(i) {
     active = i;
+    full = false;
     detail.hidden = false;
+    askNear();
     drawDetail();
     draw();
     detail.focus({ preventScroll: true }); // so that the arrow keys and Escape work from here
     model.send({ kind: "pick", row: rows[i] });
+  }
+
+  function askNear() {
+    if (model.get("compares") && !near.has(rows[active])) model.send({ kind: "near", row: rows[active] });
+  }
+
+  function mark(i) {
+    const row = rows[i];
+    if (!marked.delete(row)) marked.add(row);
+    drawMarks();
+    draw();
+  }
+
+  function drawMarks() {
+    choose.hidden = !marked.size;
+    choose.replaceChildren();
+    if (!marked.size) return;
+    const button = (text, act) => {
+      const node = make("button", "slicelab-button", choose, text);
+      node.type = "button";
+      node.onclick = act;
+    };
+    make("span", "slicelab-count", choose, `${marked.size.toLocaleString("en")} marked`);
+    button("Select them", () => model.send({ kind: "choose", way: "replace", rows: [...marked] }));
+    button("Take them out", () => model.send({ kind: "choose", way: "subtract", rows: [...marked] }));
+    button("Clear marks", () => { marked.clear(); drawMarks(); draw(); });
   }
 
   function closeDetail() {
@@ -201,7 +268,8 @@ function render({ model, el }) {
 
   function drawDetail() {
     if (detail.hidden || active < 0) return;
-    const picture = pictures.get(LARGE, rows[active]) || pictures.get(SMALL, rows[active]);
+    const picture = (full && pictures.get(FULL, rows[active])) || pictures.get(LARGE, rows[active])
+      || pictures.get(SMALL, rows[active]);
     const hadFocus = detail.contains(document.activeElement);
     detail.replaceChildren();
     if (hadFocus) detail.focus({ preventScroll: true }); // a button that was clicked is gone now
@@ -215,10 +283,28 @@ function render({ model, el }) {
     button("‹", "Previous picture", () => step(-1));
     button("›", "Next picture", () => step(1));
     make("span", "slicelab-count", bar, `${(active + 1).toLocaleString("en")} of ${rows.length.toLocaleString("en")}`);
+    button(full ? "fit" : "1:1", full ? "Fit the picture" : "Show the picture in full size", () => {
+      full = !full;
+      drawDetail();
+      ask();
+    });
     button("✕", "Close the picture", () => { closeDetail(); grid.focus(); });
     const holder = make("div", "slicelab-picture slicelab-large", detail);
-    drawPicture(holder, picture, Math.max(120, root.clientHeight - 190), root.clientWidth - 24);
+    const beside = near.get(rows[active]) || [];
+    if (full) drawPicture(holder, picture, FULL, FULL);
+    else drawPicture(holder, picture, Math.max(120, root.clientHeight - (beside.length ? 300 : 190)), root.clientWidth - 24);
+    holder.classList.toggle("slicelab-full", full);
     if (!picture) return;
+    if (beside.length && !full) {
+      make("div", "slicelab-near-title", detail, "The nearest ones of this label that are handled right");
+      const strip = make("div", "slicelab-near", detail);
+      for (const row of beside) {
+        const other = pictures.get(SMALL, row);
+        const cell = make("div", "slicelab-picture", strip);
+        drawPicture(cell, other, 72);
+        if (other) cell.title = `${other.text}\n${other.unit}`;
+      }
+    }
     const list = make("dl", "slicelab-facts", detail);
     for (const [term, value] of picture.facts) {
       make("dt", "", list, term);
@@ -242,6 +328,7 @@ function render({ model, el }) {
   function key(event) {
     const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(), ArrowDown: columns() }[event.key];
     if (by) step(by);
+    else if (event.key === "x" && active >= 0) mark(active);
     else if (event.key === "Enter" && active >= 0 && event.target === grid) open(active);
     else if (event.key === "Escape" && !detail.hidden) { closeDetail(); grid.focus(); }
     else return;
@@ -255,27 +342,33 @@ function render({ model, el }) {
     const i = rows.indexOf(row);
     if (row < 0 || i < 0 || (i === active && !detail.hidden)) return;
     active = i;
+    full = false;
     detail.hidden = false;
+    askNear();
     drawDetail();
     draw();
   }
 
   const showTitle = () => { title.textContent = model.get("title"); };
+  const showOrder = () => { sort.value = model.get("order"); };
   const resized = new ResizeObserver(() => { draw(); drawDetail(); });
   root.style.height = `${model.get("height")}px`;
   grid.addEventListener("scroll", drawLater);
   root.addEventListener("keydown", key);
   model.on("change:rows", readRows);
   model.on("change:title", showTitle);
+  model.on("change:order", showOrder);
   model.on("change:picked", picked);
   model.on("msg:custom", receive);
   showTitle();
+  showOrder();
   readRows();
   resized.observe(grid);
   return () => {
     resized.disconnect();
     model.off("change:rows", readRows);
     model.off("change:title", showTitle);
+    model.off("change:order", showOrder);
     model.off("change:picked", picked);
     model.off("msg:custom", receive);
     pictures.clear();

@@ -8,9 +8,13 @@ const COLUMNS = [
   { field: "failure_rate", title: "Failure rate" },
   { field: "lift", title: "Lift" },
   { field: "q_value", title: "q" },
+  { field: "stability", title: "Stability" },
+  { field: "confusion", title: "Mostly", text: true },
   { field: "status", title: "Status", text: true },
+  { field: "rule", title: "Rule", text: true },
   { field: "description", title: "Description", text: true },
 ];
+const OF_MODEL = "failures of ";
 
 function make(tag, className, parent, text) {
   const node = document.createElement(tag);
@@ -23,7 +27,8 @@ function make(tag, className, parent, text) {
 function shown(row, field) {
   const value = row[field];
   if (value === null || value === undefined) return "";
-  if (field === "failure_rate") return `${(100 * value).toFixed(1)} %`;
+  if (field === "failure_rate" || field.startsWith(OF_MODEL)) return `${(100 * value).toFixed(1)} %`;
+  if (field === "stability") return value.toFixed(2);
   if (field === "lift") return `${value.toFixed(1)}×`;
   if (field === "q_value") return value < 0.001 ? value.toExponential(0) : value.toFixed(3);
   if (field === "status") return row.version ? `${value} v${row.version}` : value;
@@ -54,12 +59,19 @@ function compare(a, b, field) {
 
 function render({ model, el }) {
   const root = make("div", "slicelab slicelab-slices", el);
+  let columns = COLUMNS;
   const head = make("div", "slicelab-head", root);
   const count = make("div", "slicelab-title", head);
   const filter = make("input", "slicelab-filter", head);
   filter.type = "search";
   filter.placeholder = "filter";
   filter.setAttribute("aria-label", "Filter the slices by text");
+  const kind = make("select", "slicelab-kind", head);
+  kind.setAttribute("aria-label", "Show slices of one status");
+  for (const [value, words] of [["", "all but dismissed"], ["slice", "slices"], ["confirmed", "confirmed"],
+    ["candidate", "candidates"], ["boundary", "boundary"], ["small", "small"], ["dismissed", "dismissed"]]) {
+    make("option", "", kind, words).value = value;
+  }
   const scroll = make("div", "slicelab-scroll", root);
   scroll.style.height = `${model.get("height")}px`;
   const table = make("table", "", scroll);
@@ -72,23 +84,33 @@ function render({ model, el }) {
   let last = null; // the key that was clicked last, where a range starts
   let focused = null;
 
-  for (const column of COLUMNS) {
-    const th = make("th", column.text ? "" : "slicelab-number", headRow);
-    th.scope = "col";
-    const button = make("button", "", th, column.title);
-    button.type = "button";
-    button.onclick = () => {
-      const again = order.field === column.field;
-      order = { field: column.field, down: again ? !order.down : !column.text };
-      draw();
-    };
+  function drawHead() {
+    const [first] = model.get("rows");
+    const models = Object.keys(first || {}).filter((field) => field.startsWith(OF_MODEL));
+    columns = [...COLUMNS.slice(0, 4),
+      ...(models.length > 1 ? models.map((field) => ({ field, title: field.slice(OF_MODEL.length) })) : []),
+      ...COLUMNS.slice(4)];
+    headRow.replaceChildren();
+    for (const column of columns) {
+      const th = make("th", column.text ? "" : "slicelab-number", headRow);
+      th.scope = "col";
+      const button = make("button", "", th, column.title);
+      button.type = "button";
+      if (column.field.startsWith(OF_MODEL)) button.title = `failure rate under ${column.title}`;
+      button.onclick = () => {
+        const again = order.field === column.field;
+        order = { field: column.field, down: again ? !order.down : !column.text };
+        draw();
+      };
+    }
   }
 
   function visible() {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     const rows = model.get("rows").filter((row) => {
-      const text = `${row.name} ${row.description} ${row.status}`.toLowerCase();
-      return words.every((word) => text.includes(word));
+      const text = `${row.name} ${row.description} ${row.status} ${row.confusion} ${row.rule}`.toLowerCase();
+      const wanted = kind.value ? row.status === kind.value : row.status !== "dismissed";
+      return wanted && words.every((word) => text.includes(word));
     });
     if (!order.field) return rows;
     const sorted = [...rows].sort((a, b) => compare(a, b, order.field));
@@ -102,7 +124,7 @@ function render({ model, el }) {
     const picked = new Set(model.get("picked"));
     const all = model.get("rows").length;
     count.textContent = rows.length === all ? `Slices (${all})` : `Slices (${rows.length} of ${all})`;
-    COLUMNS.forEach((column, i) => {
+    columns.forEach((column, i) => {
       const sort = order.field === column.field ? (order.down ? "descending" : "ascending") : "none";
       headRow.children[i].setAttribute("aria-sort", sort);
     });
@@ -111,7 +133,7 @@ function render({ model, el }) {
     body.replaceChildren(...rows.map((row) => drawRow(row, picked.has(row.key), row.key === start)));
     if (!rows.length) {
       const cell = make("td", "slicelab-empty", make("tr", "", body), all ? "nothing matches the filter" : "no slices yet: lasso points on the map, name them, New slice");
-      cell.colSpan = COLUMNS.length;
+      cell.colSpan = columns.length;
     }
     if (hadFocus) body.querySelector("tr[tabindex='0']")?.focus();
   }
@@ -121,7 +143,7 @@ function render({ model, el }) {
     tr.dataset.key = row.key;
     tr.tabIndex = hasTab ? 0 : -1;
     tr.setAttribute("aria-selected", String(isPicked));
-    for (const column of COLUMNS) {
+    for (const column of columns) {
       const cell = make("td", column.text ? `slicelab-${column.field}` : "slicelab-number");
       if (column.field === "failure_rate") drawRate(cell, row);
       else {
@@ -167,12 +189,14 @@ function render({ model, el }) {
 
   filter.addEventListener("input", draw);
   filter.addEventListener("keydown", (event) => event.stopPropagation());
+  kind.addEventListener("change", draw);
   body.addEventListener("keydown", key);
-  model.on("change:rows", draw);
+  const redraw = () => { drawHead(); draw(); };
+  model.on("change:rows", redraw);
   model.on("change:picked", draw);
-  draw();
+  redraw();
   return () => {
-    model.off("change:rows", draw);
+    model.off("change:rows", redraw);
     model.off("change:picked", draw);
   };
 }
