@@ -1,7 +1,8 @@
 """YOLO (ultralytics' layout): data.yaml and one text file per image out and in; boxes as fractions of the image.
 
-YOLO carries neither ids nor a word on who looked at what. Images are found by their file names, which are unique in a
-batch; boxes that weren't moved keep their ids by their place; `reviewed.txt` lists the images that were finished.
+YOLO carries neither ids nor a word on who looked at what. The ids of tasks by file name stand in data.yaml, where
+trainers leave them alone; without it images are found by their names, which are unique in a batch. Boxes that weren't
+moved keep their ids by their place; `reviewed.txt` lists the images that were finished.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from slicelab.annotation._answer import Answer, AnswerBox, number, shown
 from slicelab.annotation._export import Export, check_detection
 from slicelab.core import Box, ReturnFileError
 
+TASKS = "slicelab_ids"
 README = """YOLO
 data.yaml names the classes; labels/train/ holds one text file per image with a row "class x y width height" per box
 (centre and size as fractions of the image). An empty file says: no boxes. Correct the files, and write the name of
@@ -35,6 +37,7 @@ def write_yolo(export: Export) -> dict[str, bytes]:
         "train": "images/train",
         "val": "images/train",
         "names": {n: c for c, n in numbers.items()},
+        TASKS: {PurePosixPath(name).stem: task_id for task_id, name in names.items()},
     }
     files = {
         "data.yaml": yaml.safe_dump(about, allow_unicode=True, sort_keys=False).encode(),
@@ -66,7 +69,8 @@ def read_yolo(files: Mapping[str, bytes]) -> list[Answer]:
         No data.yaml that names the classes, or a file that isn't UTF-8.
     """
     by_name = {PurePosixPath(path).name: content for path, content in files.items()}
-    classes = _classes(_text("data.yaml", by_name.get("data.yaml") or by_name.get("data.yml") or b""))
+    about = _about(_text("data.yaml", by_name.get("data.yaml") or by_name.get("data.yml") or b""))
+    classes, tasks = _classes(about), _tasks(about)
     reviewed = {
         PurePosixPath(line.strip()).stem
         for line in _text("reviewed.txt", by_name.get("reviewed.txt", b"")).splitlines()
@@ -75,7 +79,9 @@ def read_yolo(files: Mapping[str, bytes]) -> list[Answer]:
     labels = sorted(p for p in files if "labels" in PurePosixPath(p).parts[:-1] and p.endswith(".txt"))
     if not labels:
         raise ReturnFileError("There is no text file below a folder 'labels'. Send the whole folder back.")
-    return [_answer(n, path, _text(path, files[path]), classes, reviewed) for n, path in enumerate(labels, start=1)]
+    return [
+        _answer(n, path, _text(path, files[path]), classes, reviewed, tasks) for n, path in enumerate(labels, start=1)
+    ]
 
 
 def _text(name: str, content: bytes) -> str:
@@ -85,14 +91,24 @@ def _text(name: str, content: bytes) -> str:
         raise ReturnFileError(f"{shown(name)} isn't UTF-8 at byte {error.start}. Save it as UTF-8.") from error
 
 
-def _classes(content: str) -> dict[int, str]:
+def _about(content: str) -> dict[Any, Any]:
     import yaml
 
     try:
         about: Any = yaml.safe_load(content)
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
         raise ReturnFileError(f"data.yaml can't be read: {shown(str(error))}. It is damaged.") from error
-    names = about.get("names") if isinstance(about, dict) else None
+    return about if isinstance(about, dict) else {}
+
+
+def _tasks(about: dict[Any, Any]) -> dict[str, str]:
+    """Return the id of every task by the stem of its file."""
+    tasks = about.get(TASKS)
+    return {k: v for k, v in tasks.items() if isinstance(v, str)} if isinstance(tasks, dict) else {}
+
+
+def _classes(about: dict[Any, Any]) -> dict[int, str]:
+    names = about.get("names")
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, dict) or not names:
@@ -102,13 +118,16 @@ def _classes(content: str) -> dict[int, str]:
     return {k: v for k, v in names.items() if isinstance(k, int) and isinstance(v, str)}
 
 
-def _answer(line: int, path: str, content: str, classes: dict[int, str], reviewed: set[str]) -> Answer:
+def _answer(
+    line: int, path: str, content: str, classes: dict[int, str], reviewed: set[str], tasks: dict[str, str]
+) -> Answer:
     stem = PurePosixPath(path).stem
     rows = [row.split() for row in content.splitlines() if row.strip()]
     wrong = next((row for row in rows if len(row) not in (5, 6)), None)
     return Answer(
         shown(stem),
         line,
+        task_ids=(tasks[stem],) if stem in tasks else (),
         name=stem,
         reviewed=True if stem in reviewed else None,
         problem="" if wrong is None else f"a row has {len(wrong)} values; 5 are needed: class, x, y, width, height",
