@@ -49,6 +49,8 @@ class Answer:
         Unit of the boxes.
     frame
         Width and height of the image that the boxes were drawn on; None: not said.
+    rounding
+        Pixels by which the format rounds a box that nobody moved.
     annotator, updated_at
         Who and when, '' where the file doesn't say.
     """
@@ -66,6 +68,7 @@ class Answer:
     boxes: tuple[AnswerBox, ...] = ()
     percent: bool = False
     frame: tuple[float, float] | None = None
+    rounding: float = 0.05
     annotator: str = ""
     updated_at: str = ""
 

@@ -11,9 +11,7 @@ from slicelab.core import MAX_NAME, AnnotationTask, Batch, Box, did_you_mean
 
 FRAME_TOLERANCE = 0.5
 """Pixels by which a box may stand out of its image: it is cut to the frame."""
-SAME_TOLERANCE = 0.05
-"""Pixels within which a box was not moved: formats round (CVAT to 0.01), and an unmoved box keeps its numbers."""
-NEAR_TOLERANCE = 0.5
+NEAR_TOLERANCE = 0.52
 """Pixels within which a box that lost its mark is taken for the labelled box at the same place."""
 UNTOUCHED_TOLERANCE = 1.5
 """Pixels by which tools move boxes without anybody's doing (whole pixels, counting from 1)."""
@@ -46,7 +44,7 @@ def check_boxes(answer: Answer, task: AnnotationTask, batch: Batch) -> tuple[Box
             raise AnswerProblemError("a box has a side that is no finite number")
         if each.box.width <= 0 or each.box.height <= 0:
             raise AnswerProblemError(f"a box must be wider and taller than 0; got {_size(each.box)}")
-    return tuple(_settled(box, task) for box in _identified(boxes, task))
+    return tuple(_settled(box, task, answer.rounding) for box in _identified(boxes, task))
 
 
 def _known_class(label: str, classes: Sequence[str]) -> str:
@@ -94,12 +92,12 @@ def _identified(boxes: list[AnswerBox], task: AnnotationTask) -> list[Box]:
     return [replace(each.box, label_id=owner.get(n, "")) for n, each in enumerate(boxes)]
 
 
-def _settled(box: Box, task: AnnotationTask) -> Box:
-    """Return an unmoved box as it was, any other one within the frame."""
+def _settled(box: Box, task: AnnotationTask, rounding: float) -> Box:
+    """Return a box that moved no more than the format rounds as it was, any other one within the frame."""
     before = next((b for b in task.boxes if box.label_id and b.label_id == box.label_id), None)
     if before is not None:
         box = replace(box, crowd=before.crowd)
-        if _distance(box, before) <= SAME_TOLERANCE:
+        if _distance(box, before) <= rounding:
             return replace(box, x=before.x, y=before.y, width=before.width, height=before.height)
     left, top, right, bottom = _edges(box)
     outside = (-left, -top, right - task.width, bottom - task.height)

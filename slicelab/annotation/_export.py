@@ -39,6 +39,8 @@ class Export:
         Name of the folder into which it goes.
     copied
         True: the images lie in ``images/`` beside the labels.
+    plain_names
+        True: images are called by safe names even where they aren't copied.
     media_url
         Address of the folder in which the annotation server finds the images; None: local files.
     blind
@@ -48,12 +50,15 @@ class Export:
     batch: Batch
     folder_name: str
     copied: bool = False
+    plain_names: bool = False
     media_url: str | None = None
     blind: bool = False
 
     def names(self) -> dict[str, str]:
         """Return the file name of each task: a safe one for copies, else its key."""
-        return safe_names(self.batch) if self.copied else {t.task_id: t.key for t in self.batch.tasks}
+        return (
+            safe_names(self.batch) if self.copied or self.plain_names else {t.task_id: t.key for t in self.batch.tasks}
+        )
 
     def label(self, task: AnnotationTask) -> str | None:
         """Return the label that the annotators may see."""
@@ -80,6 +85,15 @@ def check_batch(batch: Batch) -> None:
         _check_text(word, "name of queue, dataset, batch or model")
     for task in batch.tasks:
         _check_task(task, batch)
+
+
+def check_detection(batch: Batch, format: str) -> None:  # noqa: A002 - the word that users know
+    """Raise `InvalidInputError` where a format that carries boxes only gets labels of whole images."""
+    if batch.task != "detection":
+        raise InvalidInputError(
+            f"The format {format!r} carries boxes only; this batch is of image labels. "
+            "Take label-studio, cvat, coco, labelbox, sagemaker, csv or jsonl."
+        )
 
 
 def _check_classes(classes: tuple[str, ...]) -> None:

@@ -54,7 +54,9 @@ class NameIndex:
         names = safe_names(batch)
         self._by_last: dict[str, list[tuple[tuple[str, ...], AnnotationTask]]] = defaultdict(list)
         for task in batch.tasks:
-            for parts in {path_parts(task.key), path_parts(names[task.task_id])} - {()}:
+            safe = names[task.task_id]
+            stem = (_SUFFIX.sub("", safe),)  # YOLO and VOC call an image by it
+            for parts in {path_parts(task.key), path_parts(safe), stem} - {()}:
                 self._by_last[parts[-1]].append((parts, task))
 
     def find(self, name: str) -> list[AnnotationTask]:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import lzma
-import struct
-import zipfile
-import zlib
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from defusedxml import DefusedXmlException
@@ -19,19 +14,19 @@ from slicelab.annotation._answer import Answer, shown
 from slicelab.annotation._coco import read_coco
 from slicelab.annotation._csv_rows import read_csv
 from slicelab.annotation._cvat import read_cvat
+from slicelab.annotation._files import Opened, open_return
+from slicelab.annotation._jsonl import read_jsonl
 from slicelab.annotation._label_studio import read_label_studio
+from slicelab.annotation._labelbox import read_labelbox
 from slicelab.annotation._match_answers import match_answers
-from slicelab.annotation._write_batch import EXPORT_FORMATS
-from slicelab.core import Batch, Return, ReturnFileError, check_choice, listed
+from slicelab.annotation._sagemaker import read_sagemaker
+from slicelab.annotation._voc import read_voc
+from slicelab.annotation._write_batch import RETURN_FORMATS
+from slicelab.annotation._yolo import read_yolo
+from slicelab.core import Batch, Return, ReturnFileError, check_choice
 
-MAX_FILE = 512 * 2**20
-MAX_ENTRIES = 100_000
-MAX_UNPACKED = 2 * 2**30
-MAX_RATIO = 100
-_ZIP_ERRORS = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-    *(EOFError, OSError, ValueError, RuntimeError),
-)
+_LINES = {"jsonl": read_jsonl, "labelbox": read_labelbox, "sagemaker": read_sagemaker}
+_FOLDERS = ("yolo", "voc")
 
 
 def read_return(
@@ -49,15 +44,16 @@ def read_return(
     Parameters
     ----------
     path
-        The file: JSON, XML or CSV (at most 512 MB), or a zip that holds one of them.
+        The file: JSON, JSON lines, XML or CSV (at most 512 MB), a zip that holds one of them, or a folder (or zip)
+        of YOLO or VOC.
     batch
         The batch that was exported.
     format
-        One of `EXPORT_FORMATS`; None: seen from the content.
+        One of `RETURN_FORMATS`; None: seen from the content.
     all_reviewed
-        COCO and CVAT can't say whether a person has finished an image. There an answer counts when the image is
-        marked ("slicelab_reviewed") or holds something new; True takes every answer.
-        Label Studio and CSV say it, and are believed.
+        COCO, CVAT, YOLO and VOC can't say whether a person has finished an image. There an answer counts when the
+        image is marked ("slicelab_reviewed", reviewed.txt) or holds something new; True takes every answer.
+        The others say it, and are believed.
 
     Returns
     -------
@@ -71,96 +67,77 @@ def read_return(
         The file can't be opened, is cut off, malformed, unsafe or in no known format. Nothing of it is taken.
     """
     if format is not None:
-        check_choice(format, EXPORT_FORMATS, "format")
+        check_choice(format, RETURN_FORMATS, "format")
     source = Path(path)
-    content = _load(source)
-    digest = hashlib.sha256(content).hexdigest()
-    content = _unpacked(content)
-    found = format or _detected(content)
+    opened = open_return(source)
+    found = format or _detected(opened)
     try:
-        answers = _answers(content, found, batch)
+        answers = _answers(opened, found, batch)
     except ReturnFileError as error:
         raise ReturnFileError(f"{source.name}: {error}") from error
     rows = match_answers(answers, batch, all_reviewed=all_reviewed)
     answered = {row.task_id for row in rows}
     missing = tuple(t.task_id for t in batch.tasks if t.task_id not in answered)
-    return Return(batch.batch_id, batch.queue, found, str(source), digest, rows, missing)
+    return Return(batch.batch_id, batch.queue, found, str(source), opened.sha256, rows, missing)
 
 
-def _load(path: Path) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_FILE + 1)
-    except (OSError, ValueError) as error:
-        raise ReturnFileError(f"{path} can't be opened: {error}. Pass the file that came back.") from error
-    if len(content) > MAX_FILE:
-        raise ReturnFileError(f"{path.name} is larger than {MAX_FILE // 2**20} MB. Send it back in parts.")
-    if not content.strip():
-        raise ReturnFileError(f"{path.name} is empty. Export it again.")
-    return content
-
-
-def _unpacked(content: bytes) -> bytes:
-    """Return the one label file of a zip; anything else as it is."""
-    if not content.startswith(b"PK"):
-        return content
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            _check_entries(archive.infolist())
-            entry = _label_file(archive.infolist())
-            with archive.open(entry) as stream:
-                unpacked = stream.read(MAX_FILE + 1)
-    except ReturnFileError:
-        raise
-    except _ZIP_ERRORS as error:
-        raise ReturnFileError(f"The zip can't be read: {error}. Export it again.") from error
-    if len(unpacked) > MAX_FILE:
-        raise ReturnFileError(f"{shown(entry.filename)} is larger than {MAX_FILE // 2**20} MB. Send it back in parts.")
-    return unpacked
-
-
-def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
-    if len(entries) > MAX_ENTRIES:
-        raise ReturnFileError(f"The zip has {len(entries)} entries, at most {MAX_ENTRIES} are read. Leave images out.")
-    if sum(e.file_size for e in entries) > MAX_UNPACKED:
-        raise ReturnFileError("The zip unpacks to more than 2 GiB. Leave images out.")
-    for entry in entries:
-        name = entry.orig_filename.replace("\\", "/")
-        if name.startswith("/") or ".." in name.split("/") or ":" in name.split("/")[0]:
-            raise ReturnFileError(f"The zip holds a path out of its folder: {shown(name)!r}. It wasn't opened.")
-        if entry.file_size > MAX_RATIO * max(entry.compress_size, 1):
-            raise ReturnFileError(f"{shown(name)!r} in the zip is packed more than {MAX_RATIO} times. Pack it plainly.")
-
-
-def _label_file(entries: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
-    files = [e for e in entries if PurePosixPath(e.filename).suffix.lower() in (".xml", ".json", ".csv")]
-    named = [e for e in files if PurePosixPath(e.filename).name == "annotations.xml"]
-    found = named or files
-    if len(found) != 1:
-        raise ReturnFileError(
-            f"The zip must hold one label file (annotations.xml, a .json or a .csv); it holds {len(found)}: "
-            f"{listed(shown(e.filename) for e in found)}."
-        )
-    return found[0]
-
-
-def _detected(content: bytes) -> str:
+def _detected(opened: Opened) -> str:
     """Return the format that the content has."""
-    start = content[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if opened.content is None:
+        names = opened.files or {}
+        return "voc" if all(name.endswith(".xml") for name in names) else "yolo"
+    start = opened.content[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(b"<"):
-        return "cvat"
+        return "voc" if b"<annotation>" in start else "cvat"
     if start.startswith(b"["):
         return "label-studio"
-    return "coco" if start.startswith(b"{") else "csv"
+    return _object_format(opened.content) if start.startswith(b"{") else "csv"
 
 
-def _answers(content: bytes, kind: str, batch: Batch) -> list[Answer]:
+def _object_format(content: bytes) -> str:
+    """Return the format of a file that starts with an object: JSON lines by the names in the first, else COCO."""
+    line = content.lstrip().split(b"\n", 1)[0]
+    try:
+        first = json.loads(line)
+    except (ValueError, RecursionError):
+        return "coco"
+    if not isinstance(first, dict) or "images" in first:
+        return "coco"
+    if "source-ref" in first or "source" in first:
+        return "sagemaker"
+    return "labelbox" if "data_row" in first or "dataRow" in first else "jsonl"
+
+
+def _answers(opened: Opened, kind: str, batch: Batch) -> list[Answer]:
+    if kind in _FOLDERS:
+        return _of_folder(opened, kind)
+    content = opened.content
+    if content is None:
+        raise ReturnFileError(f"It holds the files of YOLO or VOC, not of {kind}. Leave format= out.")
     if kind == "cvat":
         return read_cvat(_xml(content))
     if kind == "csv":
         return read_csv(_decoded(content), task=batch.task)
-    parsed = _json(content)
+    if kind in _LINES:
+        return _LINES[kind](list(_json_lines(content)))
+    parsed = _json(_decoded(content))
     return read_label_studio(parsed) if kind == "label-studio" else read_coco(parsed)
+
+
+def _of_folder(opened: Opened, kind: str) -> list[Answer]:
+    files = opened.files
+    if kind == "yolo":
+        if files is None:
+            raise ReturnFileError("YOLO is a folder with data.yaml and labels/. Send the whole folder or a zip of it.")
+        return read_yolo(files)
+    files = {"annotation.xml": opened.content or b""} if files is None else files
+    return read_voc({name: _xml(content) for name, content in files.items()})
+
+
+def _json_lines(content: bytes) -> Iterator[tuple[int, Any]]:
+    for n, line in enumerate(_decoded(content).split("\n"), start=1):
+        if line.strip():
+            yield n, _json(line, line=n)
 
 
 def _xml(content: bytes) -> Any:
@@ -174,11 +151,11 @@ def _xml(content: bytes) -> Any:
         raise ReturnFileError(f"The XML can't be read: {shown(str(error))}. It is cut off or damaged.") from error
 
 
-def _json(content: bytes) -> Any:
+def _json(content: str, *, line: int | None = None) -> Any:
     try:
-        return json.loads(_decoded(content))
+        return json.loads(content)
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
+        where = f"line {line or error.lineno}, column {error.colno}"
         raise ReturnFileError(f"The JSON can't be read: {error.msg} at {where}. It is cut off or damaged.") from error
     except (ValueError, RecursionError) as error:
         raise ReturnFileError(f"The JSON can't be read: {shown(str(error))}. It is damaged.") from error

@@ -6,15 +6,21 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from slicelab.annotation._coco import write_coco
+from slicelab.annotation._contact_sheet import write_contact_sheet
 from slicelab.annotation._csv_rows import write_csv
 from slicelab.annotation._cvat import write_cvat
 from slicelab.annotation._export import Export, check_batch, to_json
+from slicelab.annotation._jsonl import write_jsonl
 from slicelab.annotation._label_studio import write_label_studio
+from slicelab.annotation._labelbox import write_labelbox
+from slicelab.annotation._sagemaker import write_sagemaker
+from slicelab.annotation._voc import write_voc
+from slicelab.annotation._yolo import write_yolo
 from slicelab.core import (
     Batch,
     InvalidInputError,
@@ -31,9 +37,19 @@ _WRITERS: dict[str, Callable[[Export], dict[str, bytes]]] = {
     "label-studio": write_label_studio,
     "cvat": write_cvat,
     "coco": write_coco,
+    "yolo": write_yolo,
+    "voc": write_voc,
+    "labelbox": write_labelbox,
+    "sagemaker": write_sagemaker,
     "csv": write_csv,
+    "jsonl": write_jsonl,
+    "html": write_contact_sheet,
 }
 EXPORT_FORMATS = tuple(_WRITERS)
+"""What a batch can be written as; "html" is a contact sheet to look at."""
+RETURN_FORMATS = tuple(f for f in EXPORT_FORMATS if f != "html")
+"""What can come back."""
+_IMAGE_FOLDERS = {"yolo": "images/train", "voc": "JPEGImages"}
 IMAGES = ("none", "copy")
 
 
@@ -45,6 +61,8 @@ def write_batch(
     images: Literal["none", "copy"] = "none",
     media_url: str | None = None,
     blind: bool = False,
+    archive: bool = False,
+    more: Mapping[str, bytes] | None = None,
 ) -> list[Path]:
     """Write a batch into a new folder inside `folder`; its bytes depend on the batch alone.
 
@@ -63,6 +81,10 @@ def write_batch(
         Label Studio: the address under which it finds the images, like "https://media.site/bags"; None: local files.
     blind
         True: the present labels don't go along.
+    archive
+        True: instead of the folder one zip of that name is written, with the same content.
+    more
+        Further files to put in, by name (the instructions).
 
     Returns
     -------
@@ -83,15 +105,25 @@ def write_batch(
     _check_media_url(media_url)
     check_batch(batch)
     name = "-".join((_safe(batch.queue), _safe(batch.batch_id)[:12], format))
-    export = Export(batch, name, copied=images == "copy", media_url=media_url, blind=blind)
-    final = Path(folder) / name
+    export = Export(
+        batch, name, copied=images == "copy", plain_names=format in _IMAGE_FOLDERS, media_url=media_url, blind=blind
+    )
+    final = Path(folder) / (f"{name}.zip" if archive else name)
     if final.exists():
         raise StateError(f"{final} is there already. Move it away, or choose another folder.")
     draft = Path(folder) / f".{name}.{new_id()[:8]}"
     try:
         draft.mkdir(parents=True)
-        _fill(draft, export, writer(export), format)
-        draft.rename(final)
+        _fill(draft, export, writer(export) | dict(more or {}), format)
+        if archive:
+            packed = draft.with_name(f"{draft.name}.zip")
+            try:
+                _zip(draft, packed, name)
+                packed.rename(final)
+            finally:
+                packed.unlink(missing_ok=True)
+        else:
+            draft.rename(final)
     except MediaError:
         raise
     except OSError as error:
@@ -99,7 +131,7 @@ def write_batch(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     _sync(Path(folder))
-    return sorted(p for p in final.rglob("*") if p.is_file())
+    return [final] if archive else sorted(p for p in final.rglob("*") if p.is_file())
 
 
 def _safe(name: str) -> str:
@@ -117,7 +149,7 @@ def _fill(draft: Path, export: Export, files: dict[str, bytes], kind: str) -> No
     for name, content in files.items():
         _write(draft / name, content)
     if export.copied:
-        _copy_images(export, draft / "images")
+        _copy_images(export, draft / _IMAGE_FOLDERS.get(kind, "images"))
         if kind == "cvat":
             _pack(draft, export.names().values())
     hashes = {p.relative_to(draft).as_posix(): hash_file(p) for p in sorted(draft.rglob("*")) if p.is_file()}
@@ -127,7 +159,7 @@ def _fill(draft: Path, export: Export, files: dict[str, bytes], kind: str) -> No
 
 
 def _copy_images(export: Export, folder: Path) -> None:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     names = export.names()
     wrong: list[str] = []
     for task in export.batch.tasks:
@@ -147,14 +179,25 @@ def _copy_images(export: Export, folder: Path) -> None:
 
 def _pack(draft: Path, names: Iterable[str]) -> None:
     """Move the images into ``cvat.zip``, with the annotations, as CVAT takes datasets."""
-    with zipfile.ZipFile(draft / "cvat.zip", "w", zipfile.ZIP_STORED) as archive:
-        for name in ("annotations.xml", *(f"images/{n}" for n in names)):
+    inside = ("annotations.xml", *(f"images/{n}" for n in names))
+    _write_zip(draft / "cvat.zip", {name: draft / name for name in inside})
+    shutil.rmtree(draft / "images")
+
+
+def _zip(draft: Path, archive: Path, name: str) -> None:
+    files = sorted(p for p in draft.rglob("*") if p.is_file())
+    _write_zip(archive, {f"{name}/{p.relative_to(draft).as_posix()}": p for p in files})
+
+
+def _write_zip(path: Path, files: Mapping[str, Path]) -> None:
+    """Write a zip whose bytes depend on the files' names and content alone."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, file in files.items():
             entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             entry.external_attr = 0o644 << 16
-            with (draft / name).open("rb") as source, archive.open(entry, "w") as target:
+            with file.open("rb") as source, archive.open(entry, "w") as target:
                 shutil.copyfileobj(source, target)
-    _sync(draft / "cvat.zip")
-    shutil.rmtree(draft / "images")
+    _sync(path)
 
 
 def _manifest(export: Export, kind: str, hashes: dict[str, str]) -> dict[str, Any]:
@@ -190,6 +233,7 @@ def _manifest(export: Export, kind: str, hashes: dict[str, str]) -> dict[str, An
 
 
 def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as stream:
         stream.write(content)
         stream.flush()

@@ -235,11 +235,12 @@ def lab(
 
 def _register() -> None:
     """Add the commands of the other files."""
-    from slicelab.cli import _app, _gate, _queue, _slices
+    from slicelab.cli import _app, _audit, _gate, _queue, _slices
 
     _slices.register(app)
     _gate.register(app)
     _queue.register(app)
+    _audit.register(app)
     _app.register(app)
 
 

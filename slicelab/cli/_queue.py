@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slicelab.core import visible
+from slicelab.core import Return, visible
+
+if TYPE_CHECKING:
+    from slicelab.lab._queue import LabQueue
 
 queues = typer.Typer(help="Queue units for relabelling, export, receive and merge.", no_args_is_help=True)
 
@@ -59,7 +62,9 @@ def export(
     dataset: Dataset,
     queue: Name,
     folder: Annotated[str, typer.Argument(help="Below it the batch gets a folder of its own.")],
-    format: Annotated[str, typer.Option(help="label-studio, cvat, coco or csv.")] = "label-studio",  # noqa: A002
+    format: Annotated[  # noqa: A002
+        str, typer.Option(help="label-studio, cvat, coco, yolo, voc, labelbox, sagemaker, csv, jsonl or html.")
+    ] = "label-studio",
     model: Annotated[str | None, typer.Option(help="Send this model's predictions along.")] = None,
     images: Annotated[bool, typer.Option(help="Copy the pictures.")] = True,
     limit: Annotated[int | None, typer.Option(help="At most this many items.")] = None,
@@ -78,6 +83,54 @@ def export(
     typer.echo(visible(str(exported)))
 
 
+Token = Annotated[str, typer.Option(envvar="LABEL_STUDIO_API_KEY", help="Access token of the server.")]
+
+
+@queues.command()
+def push(
+    dataset: Dataset,
+    queue: Name,
+    url: Annotated[str, typer.Option(help="The Label Studio server.")],
+    token: Token,
+    document_root: Annotated[str | None, typer.Option(help="The server's LOCAL_FILES_DOCUMENT_ROOT.")] = None,
+    media_url: Annotated[str | None, typer.Option(help="Instead: where the server finds the images.")] = None,
+    batch: Annotated[str | None, typer.Option(help="Push this batch again; else the queued items go out.")] = None,
+    blind: Annotated[bool, typer.Option(help="Send no present labels.")] = False,
+    limit: Annotated[int | None, typer.Option(help="At most this many items.")] = None,
+) -> None:
+    """Send a batch to a Label Studio server; again: what is missing there.
+
+    Example: slicelab queue push bags round-7 --url http://127.0.0.1:8080 --document-root /data
+    """
+    import slicelab
+
+    wanted = slicelab.open(dataset).queue(queue)
+    pushed = wanted.push(
+        batch, url=url, token=token, document_root=document_root, media_url=media_url, blind=blind, limit=limit
+    )
+    typer.echo(visible(str(pushed)))
+
+
+@queues.command()
+def pull(
+    dataset: Dataset,
+    queue: Name,
+    url: Annotated[str, typer.Option(help="The Label Studio server.")],
+    token: Token,
+    folder: Annotated[str, typer.Option(help="Where the fetched export is kept.")] = ".",
+    batch: Annotated[str | None, typer.Option(help="Its id; else the last one.")] = None,
+    merge_into: Annotated[str | None, typer.Option(help="Merge the answers into this new label field.")] = None,
+) -> None:
+    """Fetch what people submitted on a Label Studio server and receive it.
+
+    Example: slicelab queue pull bags round-7 --url http://127.0.0.1:8080 --merge-into ground_truth_v2
+    """
+    import slicelab
+
+    wanted = slicelab.open(dataset).queue(queue)
+    _report(wanted, wanted.pull(folder, url=url, token=token, batch=batch), merge_into)
+
+
 @queues.command()
 def receive(
     dataset: Dataset,
@@ -93,7 +146,10 @@ def receive(
     import slicelab
 
     wanted = slicelab.open(dataset).queue(queue)
-    returned = wanted.receive(path, all_reviewed=all_reviewed)
+    _report(wanted, wanted.receive(path, all_reviewed=all_reviewed), merge_into)
+
+
+def _report(wanted: LabQueue, returned: Return, merge_into: str | None) -> None:
     typer.echo(visible(str(returned)))
     for row in returned.rows:
         if row.status not in ("matched", "unreviewed"):

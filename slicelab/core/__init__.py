@@ -42,6 +42,7 @@ from slicelab.core._errors import (
     SuiteError,
     WrongDatabaseError,
 )
+from slicelab.core._flip import Flip
 from slicelab.core._hashing import (
     canonical,
     hash_file,
@@ -139,6 +140,7 @@ __all__ = [
     "Drift",
     "Edit",
     "Finding",
+    "Flip",
     "HeldOut",
     "Inspection",
     "InvalidInputError",

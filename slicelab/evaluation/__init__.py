@@ -13,6 +13,7 @@ from slicelab.evaluation._compare_models import (
 from slicelab.evaluation._confidence_metrics import CONFIDENCE_METRICS, confidence_sums, label_ranks
 from slicelab.evaluation._detection_units import detection_units
 from slicelab.evaluation._intervals import MetricValue, bootstrap_interval, resampled_weights, wilson_interval
+from slicelab.evaluation._label_errors import box_label_errors, label_errors
 from slicelab.evaluation._mean_average_precision import (
     IOU_THRESHOLDS,
     MapResult,
@@ -38,6 +39,7 @@ __all__ = [
     "RankedPredictions",
     "Selection",
     "bootstrap_interval",
+    "box_label_errors",
     "classification_units",
     "compare_own",
     "confidence_sums",
@@ -46,6 +48,7 @@ __all__ = [
     "difference_of_draws",
     "f1_of",
     "holm",
+    "label_errors",
     "label_ranks",
     "mcnemar",
     "mean_average_precision",

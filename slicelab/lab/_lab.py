@@ -598,7 +598,9 @@ class Lab:
 
     def queue(self, name: str) -> LabQueue:
         """Return the relabel queue of that name; it comes into being with its first item."""
-        return LabQueue(self.name, name, self._queues, self._datasets, self._units, self._slices)
+        return LabQueue(
+            self.name, name, self._queues, self._datasets, self._units, self._slices, self._cases, self._vectors
+        )
 
     def queues(self) -> list[str]:
         """Return the names of the queues."""

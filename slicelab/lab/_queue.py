@@ -9,10 +9,24 @@ from typing import Literal
 
 import pandas as pd
 
-from slicelab import annotation, curation
-from slicelab.core import BOX_COLUMNS, Batch, InvalidInputError, NotFoundError, QueueItem, Return, Slice, StateError
+from slicelab import annotation, curation, gate
+from slicelab.core import (
+    BOX_COLUMNS,
+    IN_FLIGHT,
+    Batch,
+    CaseResult,
+    Flip,
+    InvalidInputError,
+    NotFoundError,
+    QueueItem,
+    Return,
+    Slice,
+    StateError,
+)
+from slicelab.lab._flips import flips
+from slicelab.lab._suggest import check_budget, suggest
 from slicelab.lab._units import Units
-from slicelab.store import Datasets, Queues, Slices
+from slicelab.store import Cases, Datasets, Queues, Slices, Vectors
 
 
 @dataclass(frozen=True)
@@ -46,22 +60,34 @@ class Merged:
         How many samples got other labels, and how many kept theirs.
     labels
         One row per changed sample, index `key`: `old`, `new`.
+    flips
+        What became of every affected case under every model, and why.
     """
 
     into: str
     changed: int
     confirmed: int
     labels: pd.DataFrame
+    flips: tuple[Flip, ...] = ()
 
     def __str__(self) -> str:
-        return f"merged into {self.into}: {self.changed} samples changed, {self.confirmed} confirmed"
+        head = f"merged into {self.into}: {self.changed} samples changed, {self.confirmed} confirmed"
+        return "\n".join([head, *(f"  {flip}" for flip in self.flips)])
 
 
 class LabQueue:
     """Items that wait for a person's decision about a label; made by `Lab.queue`."""
 
     def __init__(
-        self, dataset: str, name: str, queues: Queues, datasets: Datasets, units: Units, slices: Slices
+        self,
+        dataset: str,
+        name: str,
+        queues: Queues,
+        datasets: Datasets,
+        units: Units,
+        slices: Slices,
+        cases: Cases,
+        vectors: Vectors,
     ) -> None:
         self.dataset = dataset
         self.name = name
@@ -69,6 +95,8 @@ class LabQueue:
         self._datasets = datasets
         self._units = units
         self._slices = slices
+        self._cases = cases
+        self._vectors = vectors
 
     def items(self, *, state: str | None = None) -> list[QueueItem]:
         """Return the items (of one state), highest priority first."""
@@ -148,6 +176,7 @@ class LabQueue:
         blind: bool = False,
         media_url: str | None = None,
         limit: int | None = None,
+        archive: bool = False,
     ) -> Exported:
         """Write the queued items as a batch for the annotation team.
 
@@ -167,11 +196,31 @@ class LabQueue:
             Label Studio: the address under which it finds the pictures; None: local files.
         limit
             At most this many items, the highest priorities.
+        archive
+            True: one zip instead of a folder.
 
         Returns
         -------
         Exported
         """
+        batch, queued = self._gather(model=model, blind=blind, limit=limit)
+        paths = annotation.write_batch(
+            batch, folder, format=format, images=images, media_url=media_url, blind=blind, archive=archive
+        )
+        self._mark_exported(batch, queued)
+        return Exported(batch, format, tuple(paths))
+
+    def _claim(self, *, model: str | None, blind: bool, limit: int | None) -> Batch:
+        """Make a batch of the queued items and mark them as exported."""
+        batch, queued = self._gather(model=model, blind=blind, limit=limit)
+        self._mark_exported(batch, queued)
+        return batch
+
+    def _mark_exported(self, batch: Batch, queued: Sequence[QueueItem]) -> None:
+        moves = [(item, curation.move_item(item, "exported", batch_id=batch.batch_id)) for item in queued]
+        self._queues.move(moves, with_batch=batch)
+
+    def _gather(self, *, model: str | None, blind: bool, limit: int | None) -> tuple[Batch, list[QueueItem]]:
         queued = self.items(state="queued")[:limit]
         if not queued:
             raise StateError(f"Queue {self.name!r} has nothing to export: {self.counts() or 'it is empty'}.")
@@ -188,10 +237,7 @@ class LabQueue:
             model=model,
             blind=blind,
         )
-        paths = annotation.write_batch(batch, folder, format=format, images=images, media_url=media_url, blind=blind)
-        moves = [(item, curation.move_item(item, "exported", batch_id=batch.batch_id)) for item in queued]
-        self._queues.move(moves, with_batch=batch)
-        return Exported(batch, format, tuple(paths))
+        return batch, queued
 
     def write(
         self,
@@ -281,9 +327,126 @@ class LabQueue:
                 provenance=provenance,
             )
         self._queues.mark_merged(returned, into, _merge_moves(items, batch, set(outcome.tasks.values())))
-        return Merged(
-            into, outcome.changed, outcome.confirmed, _differences(table.samples, samples, table.boxes, boxes)
+        labels = _differences(table.samples, samples, table.boxes, boxes)
+        return Merged(into, outcome.changed, outcome.confirmed, labels, self.explain(into))
+
+    def explain(self, into: str) -> tuple[Flip, ...]:
+        """Say what a merge into a label field did to every affected case under every model, and why.
+
+        The cases are judged twice by the same predictions: with the labels before and after.
+        """
+        versions = self._datasets.label_versions(self.dataset, into)
+        if not versions:
+            raise NotFoundError(f"Nothing was merged into {into!r} in dataset {self.dataset!r}.")
+        before = self._datasets.read_table(self.dataset, label_field=versions[-1]["from"])
+        after = self._datasets.read_table(self.dataset, label_field=into)
+        changed = _differences(before.samples, after.samples, before.boxes, after.boxes).index
+        cases = [case for suite in self._cases.suites() for case in self._cases.all(suite)]
+        models = [self._units.predictions(m) for m in self._datasets.info(self.dataset).models] if cases else []
+        return flips(cases, before, after, models, changed=changed)
+
+    def step_back(self) -> str:
+        """Take the labels before the last merge as the truth again; return their field. Nothing is deleted."""
+        return self._datasets.step_back(self.dataset)
+
+    def suggest(self, budget: int = 100, *, model: str | None = None, embeddings: str = "default") -> pd.DataFrame:
+        """Say which labels people should look at first.
+
+        Parameters
+        ----------
+        budget
+            At most this many units.
+        model
+            Whose predictions are asked; they must be out-of-sample. None: the first.
+        embeddings
+            Name of the vectors that say what is near (classification); without them probabilities alone.
+
+        Returns
+        -------
+        DataFrame, index `unit`, most valuable first: `key`, `label`, `prediction`, `suggestion`, `kind` (what may be
+        wrong), `likelihood` of a label error (0-1), `gain` (which part of the way to the bar of a case that doesn't
+        pass one correction would be), `priority` = likelihood x (1 + gain). Units in flight in this queue are left
+        out. Queue them with `add_suggested`.
+        """
+        check_budget(budget)
+        chosen = model or next(iter(self._datasets.info(self.dataset).models), None)
+        if chosen is None:
+            raise StateError(f"Dataset {self.dataset!r} has no predictions to find label errors by.")
+        found = suggest(self._units, self._vectors, model=chosen, embeddings=embeddings, results=self._verdicts(chosen))
+        busy = {item.unit for item in self.items() if item.state in IN_FLIGHT}
+        return found[~found.index.isin(busy)].head(budget)
+
+    def add_suggested(self, found: pd.DataFrame, *, reason: str = "relabel", instruction: str = "") -> int:
+        """Queue what `suggest` found, in its order; return how many were new."""
+        new = curation.add_items(
+            self.name,
+            found.assign(loss=found["priority"]),
+            reason=reason,
+            origin="suggestion",
+            instruction=instruction,
+            existing=self.items(),
         )
+        self._queues.add(new)
+        return len(new)
+
+    def _verdicts(self, model: str) -> list[CaseResult]:
+        table, predictions = self._units.table(), self._units.predictions(model)
+        suites = [self._cases.all(name) for name in self._cases.suites()]
+        return [
+            result
+            for cases in suites
+            if cases
+            for result in gate.run_suite(gate.make_suite(cases[0].suite, cases, table), predictions).results
+        ]
+
+    def push(
+        self,
+        batch: Batch | str | None = None,
+        *,
+        url: str,
+        token: str,
+        document_root: str | Path | None = None,
+        media_url: str | None = None,
+        model: str | None = None,
+        blind: bool = False,
+        limit: int | None = None,
+    ) -> annotation.Pushed:
+        """Send a batch to a live Label Studio server; again: what is missing there.
+
+        Parameters
+        ----------
+        batch
+            One that is out already; None: the queued items become a new batch.
+        url, token, document_root, media_url
+            As `slicelab.annotation.push_label_studio`.
+        model, blind, limit
+            As `export`.
+        """
+        if batch is None:
+            batch = self._claim(model=model, blind=blind, limit=limit)
+        of_batch = self._queues.batch(batch) if isinstance(batch, str) else batch
+        return annotation.push_label_studio(
+            of_batch, url=url, token=token, document_root=document_root, media_url=media_url, blind=blind
+        )
+
+    def pull(self, folder: str | Path, *, url: str, token: str, batch: Batch | str | None = None) -> Return:
+        """Fetch what people submitted on a Label Studio server and receive it (see `receive`).
+
+        Parameters
+        ----------
+        folder
+            Where the export is kept as a file.
+        url, token
+            As `push`.
+        batch
+            None: the last one.
+        """
+        out = self.batches()
+        if not out:
+            raise StateError(f"Queue {self.name!r} has exported nothing yet; push first.")
+        of_batch = out[-1] if batch is None else self._queues.batch(batch) if isinstance(batch, str) else batch
+        path = annotation.pull_label_studio(of_batch, folder, url=url, token=token)
+        return self.receive(path, batch=of_batch, format="label-studio")
 
     def returns(self) -> list[Return]:
         """Return what came back so far, oldest first."""

@@ -1,6 +1,7 @@
 """FiftyOne and MongoDB: where everything is kept."""
 
 from slicelab.store._app import AppSession, install_plugin
+from slicelab.store._audit import Rebuilt, audit, rebuild
 from slicelab.store._connection import Connection, connect
 from slicelab.store._curated import Cases, Queues, Slices
 from slicelab.store._datasets import DatasetInfo, Datasets
@@ -8,21 +9,26 @@ from slicelab.store._doctor import Check
 from slicelab.store._doctor import doctor as diagnose
 from slicelab.store._foreign import read_foreign
 from slicelab.store._home import home
+from slicelab.store._ledger import Audit, Ledger
 from slicelab.store._mongod import find_mongod, install_mongod
 from slicelab.store._records import Records
 from slicelab.store._vectors import Vectors
 
 __all__ = [
     "AppSession",
+    "Audit",
     "Cases",
     "Check",
     "Connection",
     "DatasetInfo",
     "Datasets",
+    "Ledger",
     "Queues",
+    "Rebuilt",
     "Records",
     "Slices",
     "Vectors",
+    "audit",
     "connect",
     "diagnose",
     "find_mongod",
@@ -30,4 +36,5 @@ __all__ = [
     "install_mongod",
     "install_plugin",
     "read_foreign",
+    "rebuild",
 ]

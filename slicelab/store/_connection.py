@@ -20,11 +20,13 @@ from slicelab.core import (
     SliceLabError,
     StoreError,
     WrongDatabaseError,
+    hash_value,
 )
 from slicelab.store import _watch
 from slicelab.store._abandoned import client_name, end_abandoned
 from slicelab.store._fiftyone import prepare_fiftyone, repoint_fiftyone, user_uri
 from slicelab.store._home import home, read_json, write_json
+from slicelab.store._ledger import Ledger
 from slicelab.store._records import Records
 from slicelab.store._server import Server
 
@@ -96,7 +98,8 @@ class Connection:
 
     def __init__(self, home: Path, named: str | None) -> None:
         self.home = home
-        self.records = Records(self)
+        ledger = "ledger.jsonl" if named is None else f"ledger-{hash_value(named)[:12]}.jsonl"
+        self.records = Records(self, Ledger(home / ledger))
         self.uri = named or ""
         self.is_open = False
         self.feeds_fiftyone = False

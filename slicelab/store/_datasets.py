@@ -360,6 +360,23 @@ class Datasets:
         )
         return self.info(name)
 
+    @_repeatable
+    def step_back(self, name: str) -> str:
+        """Make the labels from which the present ones were merged the truth again; return their field.
+
+        Raises
+        ------
+        StateError
+            The present labels are the first ones.
+        """
+        info = self.info(name)
+        made = self.label_versions(name, info.label_field)
+        if not made:
+            raise StateError(f"{info.label_field!r} are the first labels of {name!r}: nothing to step back to.")
+        before = str(made[-1]["from"])
+        self._commit(name, label_field=before)
+        return before
+
     def label_versions(self, name: str, label_field: str) -> list[dict[str, Any]]:
         """Return from where a label field was written, oldest first; several if the dataset was replaced between."""
         return self._records.find("label_versions", dataset=name, field=label_field, sort="at")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ from slicelab.core import (
     new_id,
     visible,
 )
+from slicelab.store._ledger import CURATED, LISTS, OUTBOX, Ledger
 from slicelab.store._notice import waiting_notice
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ Record = dict[str, Any]
 
 LIST_ITEMS = 50_000
 LIST_BYTES = 8 * 2**20
+_OUTBOX_WRITES = 1000
 _TRANSACTION_SECONDS = 90
 _TRY_AGAIN = ("TransientTransactionError", "UnknownTransactionCommitResult")
 _DUPLICATE = 11000
@@ -51,10 +54,15 @@ class Records:
     ----------
     connection
         The connection that they are kept through.
+    ledger
+        Where every write of a curated kind is noted as well, before the call returns.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, ledger: Ledger) -> None:
         self._connection = connection
+        self.ledger = ledger
+        self._listed: set[str] = set()
+        self._writes = threading.local()
 
     def insert(self, kind: str, record: Mapping[str, Any], *, session: ClientSession | None = None) -> Record:
         """Insert a record; doing so again is a no-op.
@@ -80,6 +88,8 @@ class Records:
             It holds NaN, infinity, NUL, a lone surrogate, or something that isn't JSON.
         """
         new = _insertable(record)
+        if session is None and kind in CURATED:
+            return self.transact(lambda own: self._insert(kind, new, own))
         return self._do(lambda: self._insert(kind, new, session), session)
 
     def insert_many(
@@ -94,6 +104,7 @@ class Records:
         for stored in map(_plain, collection.find({"_id": {"$in": list(new)}}, session=session)):
             _check_same(kind, new.pop(stored["_id"]), stored)
         self._write_new(kind, list(new.values()), session)
+        self._note("put", kind, list(new.values()))
 
     def append(self, kind: str, record: Mapping[str, Any], *, session: ClientSession | None = None) -> Record:
         """Insert a record of history, which is never changed; an `_id` is made where it has none."""
@@ -181,8 +192,10 @@ class Records:
         wrong = [name for name in new if name in ("_id", "rev", _TOKEN) or "." in name]
         if wrong:
             raise InvalidInputError(f"These fields of a record can't be set: {', '.join(map(repr, wrong))}.")
-        token = new_id()
-        return self._do(lambda: self._update(kind, id, rev, {**new, _TOKEN: token}, session), session)
+        new[_TOKEN] = new_id()
+        if session is None and kind in CURATED:
+            return self.transact(lambda own: self._update(kind, id, rev, new, own))
+        return self._do(lambda: self._update(kind, id, rev, new, session), session)
 
     def delete(
         self,
@@ -204,10 +217,15 @@ class Records:
         ConflictError
             It is at another `rev`.
         """
+        if session is None and kind in CURATED:
+            self.transact(lambda own: self.delete(kind, id, rev=rev, session=own))
+            return
         match = {"_id": id} if rev is None else {"_id": id, "rev": rev}
 
         def remove() -> None:
-            if not self._collection(kind).delete_one(match, session=session).deleted_count:
+            if self._collection(kind).delete_one(match, session=session).deleted_count:
+                self._note("delete", kind, [{"_id": id}])
+            else:
                 theirs = self._read(kind, id, session)
                 if theirs is not None:
                     raise _conflict(kind, id, rev, {"deleted": True}, theirs)
@@ -226,9 +244,48 @@ class Records:
                 return_document=ReturnDocument.AFTER,
                 session=session,
             )
+            self._note("put", "numbers", [found])
             return int(found["last"])
 
-        return self._do(count, session)
+        if session is None:
+            return self.transact(lambda own: self.next_number(name, session=own))
+        return count()
+
+    def settle(self) -> None:
+        """Put into the ledger what a killed process had written to the database only."""
+        found = self.find(OUTBOX, sort=["at", "commit", "part"])
+        for commit in dict.fromkeys(r["commit"] for r in found):
+            self._settle(commit, [r for r in found if r["commit"] == commit])
+
+    def _settle(self, commit: str, parts: Sequence[Record]) -> None:
+        writes = [write for part in sorted(parts, key=lambda p: int(p["part"])) for write in part["writes"]]
+        self.ledger.append(writes, commit=commit)
+        ids = [part["_id"] for part in parts]
+        self._connection.run(lambda: self._collection(OUTBOX).delete_many({"_id": {"$in": ids}}))
+
+    def restore(self, kind: str, records: Sequence[Mapping[str, Any]]) -> None:
+        """Insert records of the ledger as they were, all or none; they aren't noted again."""
+        self._attempt_until_done(lambda session: self._write_new(kind, [dict(r) for r in records], session), new_id())
+
+    def _note(self, op: str, kind: str, records: Sequence[Record]) -> None:
+        """Remember what the transaction at work has written of a curated kind."""
+        if kind in CURATED:
+            self._writes.now = [
+                *getattr(self._writes, "now", []),
+                *({"op": op, "kind": kind, "record": _plain(record)} for record in records),
+            ]
+
+    def _post(self, commit: str, session: ClientSession) -> list[Record]:
+        """Leave the writes of this transaction for the ledger, in the same transaction."""
+        writes = list(getattr(self._writes, "now", []))
+        at = time.time_ns()
+        parts = [
+            {"_id": f"{commit}:{n}", "commit": commit, "part": n, "at": at, "writes": writes[i : i + _OUTBOX_WRITES]}
+            for n, i in enumerate(range(0, len(writes), _OUTBOX_WRITES))
+        ]
+        if parts:
+            self._collection(OUTBOX).insert_many([dict(p) for p in parts], session=session)
+        return parts
 
     def transact(self, write: Callable[[ClientSession], T]) -> T:
         """Do several writes wholly or not at all.
@@ -248,7 +305,21 @@ class Records:
         -----
         The database ends a transaction after 60 s; write large lists (`put_list`) before it, they are harmless alone.
         """
-        marker = new_id()
+        commit = new_id()
+        parts: list[Record] = []
+
+        def noted(session: ClientSession) -> T:
+            self._writes.now = []
+            written = write(session)
+            parts[:] = self._post(commit, session)
+            return written
+
+        written = self._attempt_until_done(noted, commit)
+        if parts:
+            self._settle(commit, parts)
+        return written
+
+    def _attempt_until_done(self, write: Callable[[ClientSession], T], marker: str) -> T:
         result: list[T] = []
         notice, began = waiting_notice("Waiting for another process that writes the same records"), time.monotonic()
         tried, waited = 0, 0.0
@@ -289,7 +360,7 @@ class Records:
         options: dict[str, Any] = {"partialFilterExpression": dict(partial)} if partial else {}
         self._do(lambda: self._collection(kind).create_index(keys, unique=unique, **options), None)
 
-    def put_list(self, values: Sequence[str], *, session: ClientSession | None = None) -> str:
+    def put_list(self, values: Sequence[str], *, journal: bool = True) -> str:
         """Keep a list of texts of any length; return its SHA-256, under which `get_list` finds it."""
         texts = _checked({"values": list(values)})["values"]
         if not all(isinstance(v, str) for v in texts):
@@ -299,14 +370,19 @@ class Records:
 
         def write() -> None:
             lists = self._collection("lists")
-            kept = {r["_id"] for r in lists.find({"sha": sha}, {"_id": 1}, session=session)}
+            kept = {r["_id"] for r in lists.find({"sha": sha}, {"_id": 1})}
             for number, part in enumerate(parts):
                 name = f"{sha}:{number}"
                 if name not in kept:
                     record = {"_id": name, "sha": sha, "part": number, "values": part}
-                    lists.replace_one({"_id": name}, record, upsert=True, session=session)
+                    lists.replace_one({"_id": name}, record, upsert=True)
 
-        self._do(write, session)
+        self._do(write, None)
+        if journal and sha not in self._listed:
+            self.ledger.append(
+                [{"op": "put", "kind": LISTS, "record": {"_id": sha, "values": texts}}], commit=f"list {sha}"
+            )
+            self._listed.add(sha)
         return sha
 
     def get_list(self, sha: str, *, session: ClientSession | None = None) -> list[str]:
@@ -389,6 +465,7 @@ class Records:
             if theirs.get(_TOKEN) != new[_TOKEN]:
                 raise _conflict(kind, id, rev, mine, _plain(theirs) or None)
             stored = theirs
+        self._note("put", kind, [stored])
         return _plain(stored)
 
     def _attempt(self, write: Callable[[ClientSession], T], marker: str, result: list[T]) -> bool:

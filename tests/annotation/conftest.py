@@ -18,7 +18,13 @@ LABEL_FILES = {
     "cvat": "annotations.xml",
     "coco": "annotations.json",
     "csv": "labels.csv",
+    "jsonl": "labels.jsonl",
+    "labelbox": "labels.ndjson",
+    "sagemaker": "input.manifest",
+    "yolo": "data.yaml",
+    "voc": "Annotations",
 }
+FOLDERS = ("yolo", "voc")
 CLASSES = ("cat", "dog", "a b")
 BATCH_ID = "0123456789abcdef" * 2
 
@@ -150,7 +156,125 @@ def answer_csv(content, decisions, batch):
     return stream.getvalue()
 
 
-ANSWER = {"label-studio": answer_label_studio, "cvat": answer_cvat, "coco": answer_coco, "csv": answer_csv}
+def answer_jsonl(content, decisions, batch):
+    """What a script with a JSON library saves."""
+    lines = []
+    for line in content.splitlines():
+        row = json.loads(line)
+        decision = decisions.get(row["key"])
+        if decision is not None:
+            row |= {"reviewed": True, "annotator": "ann", "updated_at": "2026-02-01T00:00:00Z"}
+            if batch.task == "classification":
+                row["label"] = decision
+            else:
+                names = ("label_id", "label", "x", "y", "width", "height")
+                row["boxes"] = [dict(zip(names, box, strict=True)) for box in decision]
+        lines.append(json.dumps(row))
+    return "\n".join(reversed(lines))
+
+
+def answer_labelbox(content, decisions, batch):
+    """An export v2 of Labelbox; it keeps global keys and gives everything else ids of its own."""
+    lines = []
+    for n, task in enumerate(batch.tasks):
+        decision, labels = decisions.get(task.key), []
+        if decision is not None:
+            if batch.task == "classification":
+                answer = {"feature_id": "a", "name": decision, "value": decision}
+                annotations = {"objects": [], "classifications": [{"name": "label", "radio_answer": answer}]}
+            else:
+                objects = [
+                    {
+                        "feature_id": f"f{m}",
+                        "name": label,
+                        "annotation_kind": "ImageBoundingBox",
+                        "bounding_box": {"left": x, "top": y, "width": w, "height": h},
+                    }
+                    for m, (_, label, x, y, w, h) in enumerate(decision)
+                ]
+                annotations = {"objects": objects, "classifications": []}
+            details = {"created_at": "2026-02-01T00:00:00.000+00:00", "created_by": "ann@example.com"}
+            labels = [
+                {"id": f"l{n}", "label_details": details, "annotations": annotations}
+                | {"performance_details": {"skipped": False}}
+            ]
+        row = {"id": f"d{n}", "global_key": task.task_id, "external_id": task.key}
+        media = {"width": 200, "height": 100}
+        lines.append(json.dumps({"data_row": row, "media_attributes": media, "projects": {"p": {"labels": labels}}}))
+    return "\n".join(reversed(lines)) + "\n"
+
+
+def answer_sagemaker(content, decisions, batch):
+    """The output manifest of an adjustment job: boxes in whole pixels."""
+    lines = []
+    for line in content.splitlines():
+        row = json.loads(line)
+        decision = decisions.get(row["key"])
+        about = {"creation-date": "2026-02-01T00:00:00.000000", "human-annotated": "yes", "job-name": "labeling-job/j"}
+        if decision is not None and batch.task == "classification":
+            row["j"] = batch.classes.index(decision)
+            row["j-metadata"] = about | {"class-name": decision, "type": "groundtruth/image-classification"}
+        elif decision is not None:
+            boxes = [
+                {"class_id": batch.classes.index(label), "left": round(x), "top": round(y)}
+                | {"width": max(round(x + w) - round(x), 1), "height": max(round(y + h) - round(y), 1)}
+                for _, label, x, y, w, h in decision
+            ]
+            row["j"] = {"image_size": [{"width": 200, "height": 100, "depth": 3}], "annotations": boxes}
+            names = {str(n): c for n, c in enumerate(batch.classes)}
+            row["j-metadata"] = about | {"class-map": names, "type": "groundtruth/object-detection"}
+        lines.append(json.dumps(row))
+    return "\n".join(reversed(lines))
+
+
+def answer_yolo(folder, decisions, batch):
+    """What a YOLO tool saves: rows of numbers, and a list of what is finished."""
+    names = json.loads((folder / "manifest.json").read_text())["tasks"]
+    stems = {t["key"]: t["file"].rsplit(".", 1)[0] if "." in t["file"][-6:] else t["file"] for t in names}
+    for key, decision in decisions.items():
+        rows = [
+            f"{batch.classes.index(label)} {(x + w / 2) / 200} {(y + h / 2) / 100} {w / 200} {h / 100}"
+            for _, label, x, y, w, h in decision
+        ]
+        path = next(p for p in (folder / "labels/train").iterdir() if p.stem == stems[key])
+        path.write_text("\n".join(rows))
+    (folder / "reviewed.txt").write_text("".join(f"{stems[key]}.jpg\n" for key in decisions))
+
+
+def answer_voc(folder, decisions, batch):
+    """What a VOC tool saves: whole pixels from 1, unknown elements of the image kept, those of objects gone."""
+    for path in (folder / "Annotations").iterdir():
+        tree = ET.parse(path)
+        root = tree.getroot()
+        key = next(t.key for t in batch.tasks if t.task_id == root.findtext("slicelab_id"))
+        decision = decisions.get(key)
+        if decision is None:
+            continue
+        root.find("slicelab_reviewed").text = "1"
+        for each in root.findall("object"):
+            root.remove(each)
+        for _, label, x, y, w, h in decision:
+            each = ET.SubElement(root, "object")
+            ET.SubElement(each, "name").text = label
+            box = ET.SubElement(each, "bndbox")
+            left, top = round(x) + 1, round(y) + 1
+            sides = (left, top, max(round(x + w), left), max(round(y + h), top))
+            for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), sides, strict=True):
+                ET.SubElement(box, tag).text = str(value)
+        tree.write(path, encoding="utf-8")
+
+
+ANSWER = {
+    "label-studio": answer_label_studio,
+    "cvat": answer_cvat,
+    "coco": answer_coco,
+    "csv": answer_csv,
+    "jsonl": answer_jsonl,
+    "labelbox": answer_labelbox,
+    "sagemaker": answer_sagemaker,
+    "yolo": answer_yolo,
+    "voc": answer_voc,
+}
 
 
 @pytest.fixture(scope="session")
@@ -165,6 +289,8 @@ def exported():
 
     def export(batch, folder, fmt, **options):
         paths = write_batch(batch, folder, format=fmt, **options)
+        if fmt in FOLDERS:
+            return next(p for p in Path(folder).iterdir() if p.is_dir() and p.name.endswith(fmt))
         return next(p for p in paths if p.name == LABEL_FILES[fmt])
 
     return export
@@ -176,6 +302,9 @@ def answered(exported):
 
     def answer(batch, folder, fmt, decisions):
         out = exported(batch, folder, fmt)
+        if fmt in FOLDERS:
+            ANSWER[fmt](out, decisions, batch)
+            return out
         back = Path(folder) / f"back{out.suffix}"
         back.write_bytes(ANSWER[fmt](out.read_bytes().decode(), decisions, batch).encode())
         return back

@@ -31,8 +31,9 @@ def with_images(batch, folder):
     return replace(batch, tasks=tuple(tasks))
 
 
-@pytest.mark.parametrize("fmt", EXPORT_FORMATS)
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    ("task", "fmt"), [(t, f) for t in TASKS for f in EXPORT_FORMATS if t == "detection" or f not in ("yolo", "voc")]
+)
 def test_the_same_batch_gives_the_same_bytes(batch_of, fmt, task, tmp_path):
     """Two exports of one batch are equal byte for byte, images and zips included."""
     batch = with_images(batch_of(task), tmp_path)
@@ -62,7 +63,8 @@ def test_the_manifest_names_every_file_and_sample(batch_of, fmt, tmp_path):
             assert sorted(archive.namelist()) == sorted(["annotations.xml", *(f"images/{n}" for n in names)])
             copies = [archive.read(f"images/{n}") for n in names]
     else:
-        copies = [(root / "images" / n).read_bytes() for n in names]
+        below = {"yolo": "images/train", "voc": "JPEGImages"}.get(fmt, "images")
+        copies = [(root / below / n).read_bytes() for n in names]
     assert copies == [b"picture %d" % n for n in range(3)]
     assert not any(str(tmp_path) in p.read_text() for p in paths if p.suffix in (".json", ".xml", ".csv"))
 
@@ -250,7 +252,7 @@ def test_media_url_is_put_before_the_name(batch_of, exported, tmp_path):
     assert json.loads(path.read_bytes())[0]["data"]["image"] == "https://m/x/a%20b/%C3%A4.jpg"
 
 
-@pytest.mark.parametrize("fmt", EXPORT_FORMATS)
+@pytest.mark.parametrize("fmt", [f for f in EXPORT_FORMATS if f not in ("yolo", "voc")])
 def test_copies_come_back_by_their_safe_names(batch_of, fmt, tmp_path):
     """A file that lost our ids and hashes is still matched by the names under which the images went out."""
     batch = with_images(batch_of("classification"), tmp_path)
