@@ -9,7 +9,7 @@ import typer
 from slicelab.core import Return, visible
 
 if TYPE_CHECKING:
-    from slicelab.lab._queue import LabQueue
+    from slicelab.lab import LabQueue
 
 queues = typer.Typer(help="Queue units for relabelling, export, receive and merge.", no_args_is_help=True)
 

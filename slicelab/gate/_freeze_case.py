@@ -130,7 +130,7 @@ def make_suite(
         A name occurs twice, a case belongs to another suite, or its metric doesn't fit the task.
     """
     cases = tuple(cases)
-    check_name(name, "name of the suite")
+    name = check_name(name, "name of the suite")
     check_unique([c.name for c in cases], "name of a case")
     for case in cases:
         check_metric(case.bar, table.task)

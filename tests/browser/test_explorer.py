@@ -261,6 +261,7 @@ for _ in range(2):
     assert page.seen.errors == []
 
 
+@pytest.mark.slow
 def test_a_million_points_are_a_density_and_points_when_near(page, server, run_notebook, shoot) -> None:
     """Above the limit the density is drawn; a lasso selects what it holds; zoomed in, the points are there."""
     from playwright.sync_api import expect

@@ -15,7 +15,7 @@ import slicelab as sl
 
 pytestmark = pytest.mark.mongo
 
-ROUNDS = 10
+ROUNDS = int(os.environ.get("SLICELAB_KILLS", "4"))
 
 WORKER = """
 import sys
