@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-pytestmark = [pytest.mark.browser, pytest.mark.mongo]
+pytestmark = [pytest.mark.browser, pytest.mark.mongo, pytest.mark.slow]
 
 PARTS = Path(__file__).parents[1] / "lab" / "conftest.py"
 

@@ -107,7 +107,7 @@ def test_lasso_shows_pictures_and_keeps_a_slice(page, server, run_notebook, shoo
     page.locator(".slicelab-gallery .slicelab-tile").first.click()
     expect(page.locator(".slicelab-detail .slicelab-facts")).to_contain_text("knife")
     page.wait_for_function("() => document.querySelector('.slicelab-detail img')?.naturalWidth === 512")
-    assert page.locator(".slicelab-detail .slicelab-box").count() == 2
+    assert page.locator(".slicelab-detail .slicelab-large .slicelab-box").count() == 2
     page.keyboard.press("ArrowRight")
     expect(page.locator(".slicelab-count")).to_have_text("2 of 50")
     page.get_by_role("button", name="Next picture").click()
