@@ -15,7 +15,7 @@ import slicelab as sl
 
 pytestmark = pytest.mark.mongo
 
-ROUNDS = int(os.environ.get("SLICELAB_KILLS", "4"))
+ROUNDS = 10
 
 WORKER = """
 import sys
