@@ -11,13 +11,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import anywidget
+import traitlets
 
 from slicelab.core import InvalidInputError, did_you_mean, listed
 
 STATIC = Path(__file__).parent / "static"
 ErrorSink = Callable[[Exception], None]
+
+
+def module(name: str) -> str:
+    """Return the JavaScript of one of our widgets, with what all of them begin with."""
+    return (STATIC / "common.js").read_text(encoding="utf-8") + (STATIC / name).read_text(encoding="utf-8")
 
 
 def log_error(error: Exception) -> None:
@@ -50,8 +57,11 @@ class GestureWidget(anywidget.AnyWidget):
     every error in an answer.
     """
 
+    address = traitlets.Unicode().tag(sync=True)  # by which the page finds this widget's model
+
     def __init__(self, **state: Any) -> None:
-        super().__init__(**state)
+        address = uuid4().hex
+        super().__init__(address=address, model_id=address, **state)
         self.on_error: ErrorSink = log_error
         self.on_msg(self._receive)
 

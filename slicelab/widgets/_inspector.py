@@ -10,7 +10,7 @@ from ipywidgets import Layout
 
 from slicelab.core import Inspection, Rule
 from slicelab.views import inspection_lines
-from slicelab.widgets._gestures import STATIC, GestureWidget, refuse_unknown
+from slicelab.widgets._gestures import STATIC, GestureWidget, module, refuse_unknown
 
 
 class Inspector(GestureWidget):
@@ -22,7 +22,7 @@ class Inspector(GestureWidget):
         What `lab.inspect(units, model)` returns; None: nothing is selected.
     """
 
-    _esm = STATIC / "inspector.js"
+    _esm = module("inspector.js")
     _css = STATIC / "inspector.css"
     groups = traitlets.List().tag(sync=True)
     describable = traitlets.Bool(False).tag(sync=True)

@@ -8,7 +8,7 @@ from typing import Any
 import traitlets
 from ipywidgets import Layout
 
-from slicelab.widgets._gestures import STATIC, GestureWidget
+from slicelab.widgets._gestures import STATIC, GestureWidget, module
 
 
 class Keys(GestureWidget):
@@ -20,7 +20,7 @@ class Keys(GestureWidget):
         What each key does: its words and what is called.
     """
 
-    _esm = STATIC / "keys.js"
+    _esm = module("keys.js")
     _css = STATIC / "keys.css"
     bindings = traitlets.List().tag(sync=True)
 

@@ -13,7 +13,7 @@ from ipywidgets import Layout, widget_serialization
 
 from slicelab.core import Candidate, Desk, InvalidInputError, Slice, visible
 from slicelab.views import Rows, caption, check_units, colour_choices, map_layers, slice_outlines
-from slicelab.widgets._gestures import STATIC, GestureWidget, caught, refuse_unknown
+from slicelab.widgets._gestures import STATIC, GestureWidget, caught, module, refuse_unknown
 from slicelab.widgets._plotly import PlotlyLibrary, plotly_library
 
 POINT_LIMIT = 100_000
@@ -47,7 +47,7 @@ class Map(GestureWidget):
         What is in sight: [x from, to, y from, to] in the projection's units; [] for all.
     """
 
-    _esm = STATIC / "map.js"
+    _esm = module("map.js")
     _css = STATIC / "map.css"
     library = traitlets.Instance(PlotlyLibrary).tag(sync=True, **widget_serialization)
     places = traitlets.Bytes().tag(sync=True)  # float32 (n, 2), little-endian like all below

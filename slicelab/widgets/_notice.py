@@ -8,7 +8,7 @@ import traceback
 import traitlets
 
 from slicelab.core import visible
-from slicelab.widgets._gestures import STATIC, GestureWidget
+from slicelab.widgets._gestures import STATIC, GestureWidget, module
 
 
 class Notice(GestureWidget):
@@ -22,7 +22,7 @@ class Notice(GestureWidget):
         The line and the traceback ("" for none).
     """
 
-    _esm = STATIC / "notice.js"
+    _esm = module("notice.js")
     _css = STATIC / "notice.css"
     kind = traitlets.Enum(("plain", "busy", "saved", "error"), "plain").tag(sync=True)
     text = traitlets.Unicode().tag(sync=True)

@@ -10,7 +10,7 @@ import traitlets
 from ipywidgets import Layout
 
 from slicelab.core import InvalidInputError, visible
-from slicelab.widgets._gestures import STATIC, GestureWidget, refuse_unknown
+from slicelab.widgets._gestures import STATIC, GestureWidget, module, refuse_unknown
 
 
 class SliceTable(GestureWidget):
@@ -31,7 +31,7 @@ class SliceTable(GestureWidget):
         The keys of the rows that are chosen.
     """
 
-    _esm = STATIC / "slice_table.js"
+    _esm = module("slice_table.js")
     _css = STATIC / "slice_table.css"
     rows = traitlets.List().tag(sync=True)
     picked = traitlets.List(traitlets.Unicode()).tag(sync=True)

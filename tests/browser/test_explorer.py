@@ -22,6 +22,8 @@ desk = FakeDesk(units, broken=[units.index[5]])
 explorer = Explorer(units, projection, desk=desk, candidates=make_candidates(units), model="v3")
 """
 SHOW = "explorer"
+LATE = "[anywidget] Failed to initialize model."
+"""What anywidget says of a model that took long to start. We mend such models: the tests look at whether they hear."""
 
 DRAWN = """() => { const g = document.querySelector('.slicelab-map .js-plotly-plot');
     return !!(g && g._fullData && g._fullData.length && g._fullData[0].x && g._fullData[0].x.length
@@ -249,8 +251,17 @@ def spin():
 for _ in range(2):
     threading.Thread(target=spin, daemon=True).start()
 """
-    show = "explorer = Explorer(units, projection, desk=desk, model='v3')\nexplorer.map"
-    name = write_notebook(server, "twenty.ipynb", SETUP, busy, *[show] * 20)
+    show = "explorer = Explorer(units, projection, desk=desk, model='v3')\nmaps.append(explorer.map)\nexplorer.map"
+    later = """
+import pathlib
+def highlight():
+    while not pathlib.Path('twenty.drawn').exists():
+        time.sleep(0.1)
+    for map_ in maps:
+        map_.highlight(range(7))
+threading.Thread(target=highlight, daemon=True).start()
+"""
+    name = write_notebook(server, "twenty.ipynb", SETUP, busy, "maps = []", *[show] * 20, later)
     assert run_notebook(page, server, name, timeout=300) == []
     page.wait_for_function(
         """() => { const all = [...document.querySelectorAll('.slicelab-map .js-plotly-plot')];
@@ -258,7 +269,31 @@ for _ in range(2):
                 && g._fullData.reduce((sum, t) => sum + (t.x ? t.x.length : 0), 0) === 200); }""",
         timeout=180_000,
     )
-    assert page.seen.errors == []
+    (server.folder / "twenty.drawn").touch()
+    page.wait_for_function(
+        """() => [...document.querySelectorAll('.slicelab-map .js-plotly-plot')].every(g => g._fullData
+            .reduce((sum, t) => sum + (t.selectedpoints ? t.selectedpoints.length : 0), 0) === 7)"""
+    )
+    assert set(page.seen.errors) <= {LATE}
+
+
+def test_late_models_are_told_everything_all_the_same(page, server, run_notebook) -> None:
+    """Where a model takes longer to start than anywidget waits, the kernel's messages still arrive."""
+    from playwright.sync_api import expect
+
+    page.add_init_script(
+        "const timeout = AbortSignal.timeout; AbortSignal.timeout = ms => timeout.call(AbortSignal, ms === 2000 ? 0 : ms);"
+    )
+    name = write_notebook(server, "late.ipynb", SETUP, SHOW)
+    assert run_notebook(page, server, name) == []
+    page.wait_for_function(DRAWN)
+    lasso(page, around(0, 0))
+    expect(page.locator(".slicelab-gallery .slicelab-title")).to_contain_text(re.compile(r"^50 selected"))
+    page.wait_for_function("() => document.querySelectorAll('.slicelab-gallery .slicelab-tile img').length >= 8")
+    page.locator(".slicelab-actions input[type=text]").first.fill("late")
+    page.locator("button.slicelab-new").click()
+    expect(page.locator(".slicelab-notice")).to_contain_text("saved, version 1")
+    assert set(page.seen.errors) == {LATE}
 
 
 @pytest.mark.slow

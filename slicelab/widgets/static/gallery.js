@@ -11,14 +11,6 @@ const PATIENCE = 15000;
 const GAP = 8;
 const CAPTION = 36;
 
-function make(tag, className, parent, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  if (parent) parent.append(node);
-  return node;
-}
-
 // Pictures that have arrived, oldest forgotten first; each is an object URL that must be given back.
 class Pictures {
   constructor() {
@@ -375,4 +367,4 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+export default dependable({ render });

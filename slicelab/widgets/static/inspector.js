@@ -1,14 +1,6 @@
 // What is special about the selection: groups of lines, each with a bar for the selection and one for the rest.
 // Text from data goes in by textContent only.
 
-function make(tag, className, parent, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  if (parent) parent.append(node);
-  return node;
-}
-
 function render({ model, el }) {
   const root = make("section", "slicelab slicelab-inspector", el);
   root.setAttribute("aria-label", "What is special about the selection");
@@ -51,4 +43,4 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+export default dependable({ render });

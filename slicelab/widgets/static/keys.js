@@ -1,14 +1,6 @@
 // Keys of the explorer around this. JupyterLab has its own meaning for single letters ("a" makes a cell): the
 // attribute keeps it from acting on keys that were pressed in here.
 
-function make(tag, className, parent, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  if (parent) parent.append(node);
-  return node;
-}
-
 const isText = (node) => node.matches?.("input, textarea, select, [contenteditable]");
 
 function render({ model, el }) {
@@ -55,4 +47,4 @@ function render({ model, el }) {
   return () => around?.removeEventListener("keydown", press);
 }
 
-export default { render };
+export default dependable({ render });

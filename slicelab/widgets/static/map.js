@@ -8,14 +8,6 @@ const BINS = 220;
 const HOVER_AFTER = 90; // ms
 const PICTURE = 128;
 
-function make(tag, className, parent, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  if (parent) parent.append(node);
-  return node;
-}
-
 const aligned = (view) => view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
 
 async function library(model) {
@@ -367,4 +359,4 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+export default dependable({ render });

@@ -16,14 +16,6 @@ const COLUMNS = [
 ];
 const OF_MODEL = "failures of ";
 
-function make(tag, className, parent, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  if (parent) parent.append(node);
-  return node;
-}
-
 function shown(row, field) {
   const value = row[field];
   if (value === null || value === undefined) return "";
@@ -201,4 +193,4 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+export default dependable({ render });
