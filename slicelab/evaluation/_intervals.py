@@ -35,7 +35,7 @@ class MetricValue:
     n_failures: int
 
 
-def wilson_interval(k: float, n: float, *, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(k: float, n: float, *, confidence: float = 0.95, corrected: bool = False) -> tuple[float, float]:
     """Return Wilson's score interval of a share.
 
     Parameters
@@ -44,6 +44,10 @@ def wilson_interval(k: float, n: float, *, confidence: float = 0.95) -> tuple[fl
         Successes and trials, 0 <= k <= n. With n = 0 nothing is known: (0, 1).
     confidence
         In (0, 1).
+    corrected
+        With the correction for continuity, and the exact limit where all or none succeed: up to 1 / n wider, and it
+        covers the true share at least as often as it says. Without it that holds on average over shares: of n = 50
+        with a true share of 0.99, 91 % at 95 %.
 
     Returns
     -------
@@ -56,19 +60,30 @@ def wilson_interval(k: float, n: float, *, confidence: float = 0.95) -> tuple[fl
 
     Notes
     -----
-    Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927. It takes
-    the trials as independent.
+    Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927; corrected:
+    Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in Medicine 1998, method 4; at its
+    ends: Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial",
+    Biometrika 1934. All take the trials as independent.
     """
     z = NormalDist().inv_cdf(0.5 + _checked(confidence) / 2)
     if not 0 <= k <= n:
         raise InvalidInputError(f"A share needs 0 <= k <= n; got k={k}, n={n}.")
     if n == 0:
         return 0.0, 1.0
-    share = k / n
-    middle = share + z * z / (2 * n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
-    return (0.0 if k == 0 else max(0.0, low)), (1.0 if k == n else min(1.0, high))
+    if corrected and k in (0, n):
+        # With a true share of `exact` all n succeed with a probability of (1 - confidence) / 2.
+        exact = ((1 - confidence) / 2) ** (1 / n)
+        return (exact, 1.0) if k else (0.0, 1 - exact)
+    # The ends are the shares that lie z standard errors from k, or from half a unit beyond it.
+    step = 0.5 if corrected else 0.0
+    low = 0.0 if k == 0 else _score_end(max(k - step, 0.0), n, -z)
+    high = 1.0 if k == n else _score_end(min(k + step, n), n, z)
+    return low, high
+
+
+def _score_end(k: float, n: float, z: float) -> float:
+    half = z * math.sqrt(k * (n - k) / n + z * z / 4)
+    return min(max((k + z * z / 2 + half) / (n + z * z), 0.0), 1.0)
 
 
 def rate_interval(k: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -133,12 +148,12 @@ def share_interval(
     """Return the percentile interval of a value in [0, 1] from n resampled things, widened to hold the value.
 
     Where all draws are equal the bootstrap knows nothing (a perfect slice of three images would look certain), so
-    Wilson's interval of that share of n is given.
+    Wilson's corrected interval of that share of n is given.
     """
     low, high = percentile_interval(draws, confidence=confidence)
     if not low < high:
         value = min(1.0, value)
-        low, high = wilson_interval(value * n, n, confidence=confidence)
+        low, high = wilson_interval(value * n, n, confidence=confidence, corrected=True)
     return min(low, value), max(high, value)
 
 

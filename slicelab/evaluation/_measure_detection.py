@@ -173,7 +173,7 @@ def _precision(counts: Floats, confidence: float) -> MetricValue:
 def _share(k: int, n: int, n_units: int, n_failures: int, confidence: float) -> MetricValue:
     if not n:
         return MetricValue(math.nan, math.nan, math.nan, 0, 0)
-    return MetricValue(k / n, *wilson_interval(k, n, confidence=confidence), n_units, n_failures)
+    return MetricValue(k / n, *wilson_interval(k, n, confidence=confidence, corrected=True), n_units, n_failures)
 
 
 def f1_of(sums: Floats) -> Floats:

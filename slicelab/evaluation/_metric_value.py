@@ -62,6 +62,8 @@ def metric_value(
 
     Notes
     -----
+    Wilson's interval is the corrected one here: it covers at least as often as it says.
+
     Classification. `accuracy` and `error_rate`: the share of correct members and of failures, with Wilson's
     interval. `recall`, `precision`, `f1`: the mean over the classes that the members' true labels have (each class
     weighs the same; precision is 0 where a class was never predicted), with the percentile interval of 1000
@@ -130,7 +132,7 @@ def _classification_value(name: str, units: pd.DataFrame, *, confidence: float) 
         return MetricValue(math.nan, math.nan, math.nan, 0, 0)
     if name in ("accuracy", "error_rate"):
         k = n - failures if name == "accuracy" else failures
-        return MetricValue(k / n, *wilson_interval(k, n, confidence=confidence), n, failures)
+        return MetricValue(k / n, *wilson_interval(k, n, confidence=confidence, corrected=True), n, failures)
     cells = units.groupby(["label", "prediction"], dropna=False, observed=True).size()
     labels = pd.Index(cells.index.get_level_values("label"))
     classes = labels.unique()
@@ -150,7 +152,7 @@ def _top_k_value(k: int, units: pd.DataFrame, *, confidence: float) -> MetricVal
     if not n or np.isnan(ranks).any():
         return MetricValue(math.nan, math.nan, math.nan, n, 0)
     hits = int(np.count_nonzero(ranks <= k))
-    return MetricValue(hits / n, *wilson_interval(hits, n, confidence=confidence), n, n - hits)
+    return MetricValue(hits / n, *wilson_interval(hits, n, confidence=confidence, corrected=True), n, n - hits)
 
 
 def _confidence_value(name: str, units: pd.DataFrame, images: Sequence[str], *, confidence: float) -> MetricValue:

@@ -27,10 +27,10 @@ class CaseChecks:
     ) -> None:
         members = {m for c in suite.cases for m in c.members}
         self._suite = suite
-        self._keys = set(suite.samples.index)
+        self._keys = set(suite.samples.index.to_numpy(object))
         self._frozen = read_truth(members, samples=suite.samples, boxes=suite.boxes, task=suite.task)
         self._media = media
-        self._sha256 = suite.samples["sha256"].to_dict()
+        self._sha256 = {} if media is None else suite.samples["sha256"].to_dict()
         self._now: Truth | None = None
         if labels is not None:
             self._now = read_truth(members, samples=labels.samples, boxes=labels.boxes, task=suite.task)

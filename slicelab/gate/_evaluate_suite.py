@@ -141,7 +141,7 @@ class ModelOnSuite:
             twice = predictions.frame.index[predictions.frame.index.duplicated()].unique()
             raise InvalidInputError(f"{predictions.model!r} predicts {len(twice)} images twice: {listed(twice)}.")
         self.suite = suite
-        self._keys = set(suite.samples.index)
+        self._keys = set(suite.samples.index.to_numpy(object))
         self._table = SampleTable(suite.task, suite.samples, suite.boxes, suite.classes)
         if suite.task == "classification":
             self.units = classification_units(self._table, predictions)
@@ -193,7 +193,7 @@ class ModelOnSuite:
     def _find_problem(self, predictions: Predictions) -> str:
         """Say why the predictions can't belong to this suite ('' if they can)."""
         keys = predictions.frame.index if self.suite.task == "classification" else predictions.frame["key"]
-        if keys.isin(self._keys).any() or not self._keys:
+        if not self._keys or not self._keys.isdisjoint(keys.to_numpy(object)):
             return ""
         named = f"they name images like {next(iter(keys))!r}" if len(keys) else "they are empty"
         return (

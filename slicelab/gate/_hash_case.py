@@ -48,7 +48,7 @@ class Truth:
 
 
 def _joined(lines: Iterable[bytes]) -> str:
-    return hashlib.sha256(b"".join([line + b"\n" for line in lines])).hexdigest()
+    return hashlib.sha256(b"\n".join([*lines, b""])).hexdigest()
 
 
 def _line(row: Row) -> tuple[bytes, bytes]:

@@ -24,7 +24,7 @@ def judge(
     n_units
         Units that were judged.
     share
-        Whether the value is a share of the units, with Wilson's interval.
+        Whether the value is a share of the units, with Wilson's corrected interval.
 
     Returns
     -------
@@ -101,16 +101,22 @@ def units_to_decide(
 ) -> int | None:
     """Tell about how many units in all would decide, if the value stayed as it is; None: no number would.
 
-    Proportions: Wilson's interval leaves the bar b outside as soon as `|value - b| >= z sqrt(b (1 - b) / n)` (it is
-    the inversion of that score test), hence n. Other metrics: the interval narrows with the square root of n.
+    Proportions: Wilson's corrected interval leaves the bar b outside as soon as `|value - b| - 1 / (2 n) >=
+    z sqrt(b (1 - b) / n)` (it is the inversion of that score test), hence n; where all or none succeed it does so as
+    soon as that has a chance of (1 - confidence) / 2 at most. Other metrics: the interval narrows with the square root
+    of n.
     """
     target = _number_of(bar)
     gap = abs(value - target)
     if gap < _TOLERANCE:
         return None
+    if share and value in (0.0, 1.0):
+        return math.ceil(math.log((1 - bar.confidence) / 2) / math.log(target if value else 1 - target) - _TOLERANCE)
     if share:
         z = NormalDist().inv_cdf(0.5 + bar.confidence / 2)
-        return math.ceil(z * z * target * (1 - target) / gap**2 - _TOLERANCE)
+        spread = z * math.sqrt(target * (1 - target))
+        root = (spread + math.sqrt(spread * spread + 2 * gap)) / (2 * gap)
+        return math.ceil(root * root - _TOLERANCE)
     side = value - interval[0] if value > target else interval[1] - value
     return math.ceil(n_units * (side / gap) ** 2) if math.isfinite(side) else None
 

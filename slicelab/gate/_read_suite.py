@@ -35,6 +35,7 @@ class Kind(NamedTuple):
     holds: Callable[[Any], bool]
 
 
+Table = list[Any] | dict[str, Any]
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -58,6 +59,7 @@ _TEXT = Kind("a text", _is_text)
 _MAYBE_TEXT = Kind("a text or null", lambda v: v is None or _is_text(v))
 _TEXTS = Kind("a list of texts", lambda v: isinstance(v, list) and _are_texts(v))
 _LIST = Kind("a list", lambda v: isinstance(v, list))
+_ROWS = Kind("a list of objects, or one object with a list per column", lambda v: isinstance(v, (list, dict)))
 _OBJECT = Kind("an object", lambda v: isinstance(v, dict))
 _FLAG = Kind("true or false", lambda v: isinstance(v, bool))
 _WHOLE = Kind("a whole number from 1", _is_whole)
@@ -71,7 +73,8 @@ _SUITE = {
     **dict.fromkeys(("format", "name", "task", "content_hash"), _TEXT),
     "schema_version": _WHOLE,
     "classes": _TEXTS,
-    **dict.fromkeys(("categories", "cases", "samples", "boxes"), _LIST),
+    **dict.fromkeys(("categories", "cases"), _LIST),
+    **dict.fromkeys(("samples", "boxes"), _ROWS),
 }
 _CATEGORY = {"id": _COUNT, "name": _TEXT}
 _CASE = {
@@ -145,8 +148,12 @@ def _read_case(value: object, *, suite: str, task: Task, where: str) -> Case:
     return case
 
 
-def _read_samples(values: list[object], task: Task) -> pd.DataFrame:
+def _read_samples(values: Table, task: Task) -> pd.DataFrame:
     kinds = {**_SAMPLE, **({"label": _MAYBE_TEXT} if task == "classification" else _COCO_ID)}
+    if isinstance(values, dict):
+        columns = _columns(values, kinds, "samples", optional=_COCO_ID)
+        check_unique(columns["key"], "key of a sample")
+        return sample_frame(pd.DataFrame(columns).set_index("key"), task)
     rows = _rows(values, kinds, "samples", optional=_COCO_ID)
     check_unique([row["key"] for row in rows], "key of a sample")
     known = [name for name in kinds if name not in _COCO_ID or (rows and all(name in row for row in rows))]
@@ -159,12 +166,34 @@ def _read_categories(values: list[object]) -> dict[int, str]:
     return {row["id"]: row["name"] for row in rows}
 
 
-def _read_boxes(values: list[object], task: Task) -> pd.DataFrame:
+def _read_boxes(values: Table, task: Task) -> pd.DataFrame:
     if values and task == "classification":
         raise InvalidInputError(f"boxes must be empty for classification; got {len(values)}.")
-    rows = _rows(values, _BOX, "boxes")
-    check_unique([f"{row['key']}#{row['label_id']}" for row in rows], "id of a labelled box")
-    return box_frame(pd.DataFrame.from_records(rows, columns=list(BOX_COLUMNS)))
+    if isinstance(values, dict):
+        frame = pd.DataFrame(_columns(values, _BOX, "boxes"), columns=list(BOX_COLUMNS))
+    else:
+        frame = pd.DataFrame.from_records(_rows(values, _BOX, "boxes"), columns=list(BOX_COLUMNS))
+    ids = [f"{key}#{label_id}" for key, label_id in zip(frame["key"], frame["label_id"], strict=True)]
+    check_unique(ids, "id of a labelled box")
+    return box_frame(frame)
+
+
+def _columns(
+    values: dict[str, Any], kinds: Mapping[str, Kind], where: str, *, optional: Collection[str] = ()
+) -> dict[str, list[Any]]:
+    """Return the columns of a table, each checked as `_rows` checks its rows."""
+    if not values:
+        return {name: [] for name in kinds if name not in optional}
+    columns = _fields(values, dict.fromkeys(kinds, _LIST), where, optional=optional)
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise InvalidInputError(f"The columns of {where} differ in length: {lengths}.")
+    for name, column in columns.items():
+        wrong = [] if _all_hold(kinds[name], column) else [i for i, v in enumerate(column) if not kinds[name].holds(v)]
+        if wrong:
+            told = f"must be {kinds[name].words}; got {_shown(column[wrong[0]])}."
+            raise InvalidInputError(f"{where}[{wrong[0]}].{name} {told}")
+    return columns
 
 
 def _rows(
@@ -183,8 +212,9 @@ def _rows(
 def _all_hold(kind: Kind, values: list[Any]) -> bool:
     if kind is _TEXT or kind is _MAYBE_TEXT:
         return _are_texts(values)
+    # A set takes 1 and True for the same.
     try:
-        return all(map(kind.holds, set(values)))
+        return len(set(map(type, values))) < 2 and all(map(kind.holds, set(values)))
     except TypeError:
         return False
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
 from slicelab.core import BOX_COLUMNS, Bar, Case, InvalidInputError, Suite, SuiteError, hash_value, listed
 from slicelab.gate._read_suite import read_document
-from slicelab.gate._write_text import write_text
+from slicelab.gate._sidecar import is_large, pack, unpack
+from slicelab.gate._write_text import write_bytes, write_text
 
 FORMAT = "slicelab-suite"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _log = logging.getLogger("slicelab")
 
 
-def save_suite(suite: Suite, path: str | Path) -> Path:
+def save_suite(suite: Suite, path: str | Path, *, sidecar: bool | None = None) -> Path:
     """Write a suite to a JSON file; the file is there whole or not at all.
 
     The same suite always gives the same bytes. The file's fields are described by `suite.schema.json` beside this
@@ -29,6 +31,9 @@ def save_suite(suite: Suite, path: str | Path) -> Path:
         What to write.
     path
         Of the file; its folder must exist. A file that is there is replaced.
+    sidecar
+        Whether members, samples and boxes go into a compressed file beside it, `<name>.<hash>.members.json.gz`, whose
+        SHA-256 stands in the suite; commit both. None: where they are more than 10,000.
 
     Returns
     -------
@@ -40,8 +45,20 @@ def save_suite(suite: Suite, path: str | Path) -> Path:
     InvalidInputError
         The provenance of a case isn't JSON.
     """
+    path = Path(path)
     try:
-        return write_text(path, _text(suite_document(suite)))
+        document = suite_document(suite)
+        if not (is_large(document) if sidecar is None else sidecar):
+            written = write_text(path, _text(document))
+            _remove_sidecars(path, but=None)
+            return written
+        head, name, content = pack(document, path.stem)
+        text = _text(head)
+        # The suite names the sidecar by its content: whenever this is cut off, a suite has the sidecar it needs.
+        write_bytes(path.with_name(name), content)
+        write_text(path, text)
+        _remove_sidecars(path, but=name)
+        return path
     except (TypeError, ValueError) as error:
         raise InvalidInputError(
             f"The suite {suite.name!r} can't be written as JSON: {error}. Check the provenance of its cases: "
@@ -85,7 +102,7 @@ def load_suite(path: str | Path) -> Suite:
             f"{SCHEMA_VERSION}. Update slicelab."
         )
     try:
-        suite, content_hash = read_document(document)
+        suite, content_hash = read_document(unpack(document, path.parent) if "sidecar" in document else document)
     except InvalidInputError as error:
         raise SuiteError(f"{path}: {error}") from error
     if hash_value({name: value for name, value in document.items() if name != "content_hash"}) != content_hash:
@@ -95,6 +112,14 @@ def load_suite(path: str | Path) -> Suite:
             path,
         )
     return suite
+
+
+def _remove_sidecars(path: Path, *, but: str | None) -> None:
+    """Remove what an earlier save of the same suite left beside it."""
+    ours = re.compile(re.escape(path.stem[:150]) + r"\.[0-9a-f]{12}\.members\.json\.gz")
+    for other in path.parent.iterdir():
+        if other.name != but and ours.fullmatch(other.name):
+            other.unlink(missing_ok=True)
 
 
 def suite_hash(suite: Suite) -> str:
@@ -171,7 +196,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _text(document: dict[str, Any]) -> str:
     lists = {"cases": [_case_text(c) for c in document["cases"]]}
-    lists |= {name: [f"  {_line(row)}" for row in document[name]] for name in ("samples", "boxes")}
+    long = [name for name in ("samples", "boxes") if isinstance(document[name], list)]
+    lists |= {name: [f"  {_line(row)}" for row in document[name]] for name in long}
     head = {k: v for k, v in document.items() if k not in lists}
     head["content_hash"] = hash_value(document)
     fields = [f" {_line(k)}: {_line(v)}" for k, v in head.items()]
@@ -181,8 +207,9 @@ def _text(document: dict[str, Any]) -> str:
 
 def _case_text(case: dict[str, Any]) -> str:
     fields = [f"   {_line(k)}: {_line(v)}" for k, v in case.items() if k != "members"]
-    members = [f"    {_line(m)}" for m in case["members"]]
-    fields.append(f'   "members": {_block(members, "   ")}')
+    members = case["members"]
+    shown = _block([f"    {_line(m)}" for m in members], "   ") if isinstance(members, list) else _line(members)
+    fields.append(f'   "members": {shown}')
     return "  {\n" + ",\n".join(fields) + "\n  }"
 
 

@@ -282,7 +282,7 @@ def test_late_models_are_told_everything_all_the_same(page, server, run_notebook
     from playwright.sync_api import expect
 
     page.add_init_script(
-        "const timeout = AbortSignal.timeout; AbortSignal.timeout = ms => timeout.call(AbortSignal, ms === 2000 ? 0 : ms);"
+        "const whole = AbortSignal.timeout; AbortSignal.timeout = ms => whole.call(AbortSignal, ms === 2000 ? 0 : ms);"
     )
     name = write_notebook(server, "late.ipynb", SETUP, SHOW)
     assert run_notebook(page, server, name) == []

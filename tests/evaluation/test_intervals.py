@@ -14,12 +14,13 @@ from slicelab.evaluation._intervals import rate_interval, share_interval
 
 
 @settings(max_examples=200, deadline=None)
-@given(n=st.integers(1, 5000), share=st.floats(0, 1), confidence=st.floats(0.5, 0.999))
-def test_wilson_equals_scipy(n, share, confidence):
-    """Score intervals are those of scipy.stats.binomtest."""
+@given(n=st.integers(1, 5000), share=st.floats(0, 1), confidence=st.floats(0.5, 0.999), corrected=st.booleans())
+def test_wilson_equals_scipy(n, share, confidence, corrected):
+    """Score intervals are those of scipy.stats.binomtest; corrected ones are exact where all or none succeed."""
     k = round(n * share)
-    theirs = binomtest(k, n).proportion_ci(confidence_level=confidence, method="wilson")
-    low, high = wilson_interval(k, n, confidence=confidence)
+    method = "exact" if corrected and k in (0, n) else "wilsoncc" if corrected else "wilson"
+    theirs = binomtest(k, n).proportion_ci(confidence_level=confidence, method=method)
+    low, high = wilson_interval(k, n, confidence=confidence, corrected=corrected)
     assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
     assert 0 <= low <= k / n <= high <= 1
 
@@ -81,5 +82,5 @@ def test_bootstrap_without_images_has_no_interval():
 def test_equal_draws_give_no_false_certainty():
     """Three perfect images don't show that a model is perfect."""
     low, high = share_interval(1.0, np.ones(100), n=3)
-    assert (low, high) == wilson_interval(3, 3)
+    assert (low, high) == wilson_interval(3, 3, corrected=True)
     assert low < 0.5

@@ -65,9 +65,9 @@ def test_shares_carry_wilsons_interval(classification):
     """At the confidence that is asked for."""
     units = classification_units(*classification(["a"] * 10, ["a"] * 7 + ["b"] * 3))
     found = metric_value("accuracy", units, confidence=0.9)
-    assert (found.low, found.high) == wilson_interval(7, 10, confidence=0.9)
+    assert (found.low, found.high) == wilson_interval(7, 10, confidence=0.9, corrected=True)
     found = metric_value("error_rate", units, confidence=0.9)
-    assert (found.low, found.high) == wilson_interval(3, 10, confidence=0.9)
+    assert (found.low, found.high) == wilson_interval(3, 10, confidence=0.9, corrected=True)
 
 
 @pytest.fixture

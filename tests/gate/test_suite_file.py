@@ -1,5 +1,7 @@
 """Suites go to a file and come back."""
 
+import gzip
+import hashlib
 import json
 import logging
 import os
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slicelab.core import BOX_COLUMNS, Bar, InvalidInputError, SampleTable, Suite, SuiteError
-from slicelab.gate import freeze_case, load_suite, make_suite, save_suite, suite_hash
+from slicelab.gate import freeze_case, load_suite, make_suite, run_suite, save_suite, suite_hash
 
 SCHEMA = json.loads(resources.files("slicelab.gate").joinpath("suite.schema.json").read_text("utf-8"))
 
@@ -135,7 +137,7 @@ def test_a_hand_edited_bar_is_logged(saved, caplog):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda d: d.update(schema_version=3), "newer SliceLab"),
+        (lambda d: d.update(schema_version=4), "newer SliceLab"),
         (lambda d: d.update(schema_version="1"), "schema_version"),
         (lambda d: d.update(schema_version=True), "schema_version"),
         (lambda d: d.update(format="coco"), "isn't a suite"),
@@ -227,3 +229,70 @@ def test_saving_is_whole_or_not_at_all(small, saved, tmp_path):
         save_suite(suite, saved)
     assert saved.read_bytes() == before
     assert os.listdir(tmp_path) == ["s.json"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(suite=suites())
+def test_a_sidecar_holds_the_same_suite(tmp_path_factory, suite):
+    """With a sidecar the same suite comes back, the same bytes are written, and the file fits the schema."""
+    folder = tmp_path_factory.mktemp("suite")
+    path = save_suite(suite, folder / "a.json", sidecar=True)
+    loaded = load_suite(path)
+    assert_same(loaded, suite)
+    assert suite_hash(loaded) == suite_hash(suite)
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    save_suite(loaded, path, sidecar=True)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+    assert len(before) == 2
+    jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(path.read_text("utf-8")))
+    save_suite(loaded, path)
+    assert [p.name for p in folder.iterdir()] == ["a.json"]
+
+
+def test_large_suites_have_a_sidecar(small, tmp_path):
+    """Above 10,000 members and samples the suite's own file stays small, and the verdicts are the same."""
+    table = small.table({f"{i:05}.png": "cat" for i in range(6000)})
+    suite = small.one_case(table, Bar("accuracy", at_least=0.5))
+    path = save_suite(suite, tmp_path / "s.json")
+    assert path.stat().st_size < 2000
+    whole = save_suite(suite, tmp_path / "whole.json", sidecar=False)
+    said = small.right(table, 4000)
+    one, other = (run_suite(load_suite(p), said).results[0] for p in (path, whole))
+    assert (
+        (one.verdict, one.value, one.hashes)
+        == (other.verdict, other.value, other.hashes)
+        == ("pass", 2 / 3, one.hashes)
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda path, side: side.unlink(), "can't be read"),
+        (lambda path, side: side.write_bytes(side.read_bytes()[:-1]), "isn't the file that the suite was saved with"),
+        (lambda path, side: edit(path, lambda d: d["sidecar"].update(file="../x.json")), "beside the suite"),
+        (lambda path, side: edit(path, lambda d: d.update(sidecar=None)), "beside the suite"),
+        (lambda path, side: forge(path, side, lambda d: d["samples"]["width"].append(3)), "differ in length"),
+        (lambda path, side: forge(path, side, lambda d: d["samples"].update(width=[1, True])), r"samples\[1\]\.width"),
+        (lambda path, side: forge(path, side, lambda d: d["samples"].update(key=["a", "a"])), "key of a sample"),
+        (lambda path, side: forge(path, side, lambda d: d["samples"].pop("label")), "no field 'label'"),
+        (lambda path, side: forge(path, side, lambda d: d["members"].append([])), "can't be read"),
+        (lambda path, side: forge(path, side, lambda d: d["members"].__setitem__(0, [3])), r"cases\[0\]\.members"),
+        (lambda path, side: forge(path, side, lambda d: d.pop("boxes")), "can't be read"),
+    ],
+)
+def test_a_sidecar_that_does_not_belong_is_told(small, tmp_path, change, told):
+    """Missing, cut off, somebody else's, or made by hand: an error, never other members."""
+    suite = small.one_case(small.table({"a.png": "cat", "b.png": "cat"}), Bar("accuracy", at_least=0.5))
+    path = save_suite(suite, tmp_path / "s.json", sidecar=True)
+    change(path, next(tmp_path.glob("*.gz")))
+    with pytest.raises(SuiteError, match=told):
+        load_suite(path)
+
+
+def forge(path, side, change):
+    """Change what is in a sidecar, and the hash that the suite tells of it."""
+    document = json.loads(gzip.decompress(side.read_bytes()))
+    change(document)
+    side.write_bytes(gzip.compress(json.dumps(document).encode()))
+    edit(path, lambda d: d["sidecar"].update(sha256=hashlib.sha256(side.read_bytes()).hexdigest()))
