@@ -53,10 +53,10 @@ def _joined(lines: Iterable[bytes]) -> str:
 
 def _line(row: Row) -> tuple[bytes, bytes]:
     """Return the canonical JSON of a row in two pieces, of which the second is the media's hash."""
-    media = _quoted(row[-1]).encode() if isinstance(row[-1], str) else canonical(row[-1])
-    if row[2] is None and isinstance(row[1], str):
-        return f"[{_quoted(row[0])},{_quoted(row[1])},null,".encode(), media + b"]"
-    return canonical(row[:-1])[:-1] + b",", media + b"]"
+    unit, label, box, media = row
+    if box is None and isinstance(label, str) and isinstance(media, str):
+        return f"[{_quoted(unit)},{_quoted(label)},null,".encode(), f"{_quoted(media)}]".encode()
+    return canonical(row[:-1])[:-1] + b",", canonical(media) + b"]"
 
 
 def metric_hash(bar: Bar) -> str:
