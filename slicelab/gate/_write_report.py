@@ -25,8 +25,8 @@ def write_junit(report: SuiteReport, path: str | Path, *, strict: bool = False) 
     """Write JUnit XML: one `testcase` per case.
 
     A case that fails has a `failure`, an invalid one an `error`, an inconclusive one is `skipped` (a `failure` too
-    when `strict`). Value, interval and bar are properties of the `testcase`. Characters that XML 1.0 doesn't allow
-    are left out.
+    when `strict`). Value, interval and bar are lines of its `system-out`. It fits the schema that pytest and Jenkins
+    hold their reports to (junit-10). Characters that XML 1.0 doesn't allow are left out.
 
     Parameters
     ----------
@@ -52,15 +52,16 @@ def write_junit(report: SuiteReport, path: str | Path, *, strict: bool = False) 
         "skipped": str(kinds.count("skipped")),
         "time": f"{report.seconds:.3f}",
     }
-    root = _element(None, "testsuites", totals)
+    root = _element(None, "testsuites", {name: value for name, value in totals.items() if name != "skipped"})
     suite = _element(root, "testsuite", {**totals, "timestamp": report.at})
     _properties(suite, {"model": report.model, "against": report.against, "by": report.by})
     for result, kind in zip(report.results, kinds, strict=True):
         case = _element(suite, "testcase", {"classname": report.suite, "name": result.case.name, "time": "0.000"})
-        _properties(case, _numbers(result))
         if kind is not None:
             problem = _element(case, kind, {"message": result.reason, "type": result.verdict})
             problem.text = _xml(_details(result))
+        numbers = [f"{name}: {value}" for name, value in _numbers(result).items() if value not in (None, "")]
+        _element(case, "system-out", {}).text = _xml("\n".join(numbers))
     ET.indent(root, " ")
     return write_text(path, ET.tostring(root, encoding="unicode", xml_declaration=False) + "\n")
 

@@ -52,19 +52,45 @@ def test_junit_has_one_testcase_per_case(mixed, tmp_path):
     counts = {"tests": "4", "failures": "1", "errors": "1", "skipped": "1"}
     assert root.tag == "testsuites"
     assert counts.items() <= suite.attrib.items()
-    assert counts.items() <= root.attrib.items()
-    kinds = {c.get("name"): [e.tag for e in c if e.tag != "properties"] for c in suite.findall("testcase")}
+    assert root.attrib.items() >= {"tests": "4", "failures": "1", "errors": "1"}.items()
+    kinds = {c.get("name"): [e.tag for e in c if e.tag != "system-out"] for c in suite.findall("testcase")}
     assert kinds == {
         "case pass": [],
         "case fail": ["failure"],
         "case inconclusive": ["skipped"],
         "case invalid": ["error"],
     }
-    told = {p.get("name"): p.get("value") for p in suite.findall("testcase")[1].iter("property")}
+    told = dict(line.split(": ", 1) for line in suite.findall("testcase")[1].findtext("system-out").splitlines())
     assert (told["value"], told["low"], told["high"], told["bar"]) == ("0.5", "0.4", "0.6", "accuracy >= 0.9")
     failure = suite.find("testcase/failure")
     assert failure.get("message") == "why"
     assert failure.text.splitlines()[-2:] == ["a", "b"]
+
+
+JUNIT_10 = {
+    "testsuites": ({"name", "time", "tests", "failures", "errors"}, {"testsuite"}),
+    "testsuite": (
+        {"name", "tests", "failures", "errors", "group", "time", "skipped", "timestamp", "hostname", "id", "package"},
+        {"testsuite", "properties", "testcase", "system-out", "system-err"},
+    ),
+    "properties": (set(), {"property"}),
+    "property": ({"name", "value"}, set()),
+    "testcase": ({"name", "time", "classname", "group"}, {"skipped", "error", "failure", "system-out", "system-err"}),
+    **dict.fromkeys(("skipped", "error", "failure"), ({"type", "message"}, set())),
+    "system-out": (set(), set()),
+}
+"""Attributes and children that the schema of Jenkins' xUnit plugin allows, which is pytest's too."""
+
+
+def test_junit_fits_the_schema_of_ci_readers(mixed, tmp_path):
+    """Nothing in the file that strict readers refuse."""
+    root = ElementTree.parse(write_junit(mixed, tmp_path / "r.xml")).getroot()
+    for element in root.iter():
+        attributes, children = JUNIT_10[element.tag]
+        assert set(element.attrib) <= attributes, element.tag
+        assert {child.tag for child in element} <= children, element.tag
+    times = [e.get("time") for e in root.iter() if e.get("time") is not None]
+    assert all(re.fullmatch(r"[0-9]{1,3}\.[0-9]{0,3}", time) for time in times)
 
 
 def test_strict_junit_fails_the_inconclusive(mixed, tmp_path):
@@ -85,9 +111,7 @@ def test_hostile_names_stay_text_in_junit(tmp_path, text):
     cases = root.findall("testsuite/testcase")
     assert [c.get("name") for c in cases] == [xml_chars(text)] * 2
     assert root.find("testsuite/testcase/failure").text.endswith(xml_chars(text))
-    assert {e.tag for e in root.iter()} <= {
-        *("testsuites", "testsuite", "properties", "property", "testcase", "failure", "error")
-    }
+    assert {e.tag for e in root.iter()} <= JUNIT_10.keys()
 
 
 @settings(max_examples=50, deadline=None)
