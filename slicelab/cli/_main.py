@@ -146,13 +146,9 @@ def embed(
 
     Example: slicelab embed bags --source backbone.onnx
     """
-    import numpy as np
-
     import slicelab
 
-    lab = slicelab.open(name)
-    given = np.load(source, allow_pickle=False) if source is not None and source.endswith(".npy") else source
-    vectors = lab.embed(given, batch_size=batch_size, device=device)
+    vectors = slicelab.open(name).embed(source, batch_size=batch_size, device=device)
     typer.echo(f"{vectors.shape[0]} units, {vectors.shape[1]} dimensions")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import InvalidInputError, hash_value
+from slicelab.core import InvalidInputError, SourceError, hash_value, visible
 from slicelab.lab._units import Units
 from slicelab.store import Vectors
 
@@ -40,6 +40,8 @@ def embed(
     """Give units a vector and store them; see `Lab.embed`."""
     from slicelab.embeddings import VectorCache, embed_images, from_array
 
+    if isinstance(source, (str, Path)) and Path(source).suffix == ".npy":
+        source = _read_array(source)
     if source is not None and not isinstance(source, (str, Path)):
         ids = list(units_of_array) if units_of_array is not None else default_units(units)
         array = from_array(source, ids)
@@ -77,6 +79,14 @@ def default_units(units: Units) -> list[str]:
         return list(table.samples.index)
     boxes = table.boxes[~table.boxes["crowd"]]
     return [object_unit(key, label_id) for key, label_id in zip(boxes["key"], boxes["label_id"], strict=True)]
+
+
+def _read_array(path: str | Path) -> npt.NDArray[Any]:
+    try:
+        array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise SourceError(f"The vectors {visible(str(path))} can't be read as an array: {error}.") from error
+    return array
 
 
 def _embedder(source: str | Path | None, module: Any, *, layer: str | None, size: int) -> Embedder:

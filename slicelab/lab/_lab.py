@@ -166,9 +166,9 @@ class Lab:
         Parameters
         ----------
         source
-            An array (n, d) with rows in the order of `units`; a file or folder with weights (TorchScript,
-            torch.export, ONNX, a local transformers or timm folder); None: `model`, or without it a fixed descriptor
-            of colour, gradient and texture that needs no weights.
+            An array (n, d) with rows in the order of `units`, or a file of one (.npy); a file or folder with weights
+            (TorchScript, torch.export, ONNX, a local transformers or timm folder); None: `model`, or without it a
+            fixed descriptor of colour, gradient and texture that needs no weights.
         model, layer, size
             A torch module, the name of the layer whose output is taken (None: its output), and the side in pixels to
             which pictures are resized.
