@@ -66,7 +66,7 @@ def judge_change(bar: Bar, *, change: float, interval: tuple[float, float], n_un
     shown = f"{interval[0]:+.4g} to {interval[1]:+.4g}"
     above = f"{bar.against} by more than {bar.margin:g}" if bar.margin else bar.against
     wanted = f"no worse than {bar.against}" if bar.no_worse_than is not None else f"better than {above}"
-    wanted += f" by {bar.margin:g}" if bar.no_worse_than is not None and bar.margin else ""
+    wanted += f" by more than {bar.margin:g}" if bar.no_worse_than is not None and bar.margin else ""
 
     def reached(value: float) -> bool:
         return value >= least - _TOLERANCE if bar.no_worse_than is not None else value > least + _TOLERANCE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from slicelab.core import Bar, CaseResult, SuiteReport, Verdict
 from slicelab.views._safe_html import Safe, safe_html
@@ -47,7 +47,8 @@ table { border-collapse: collapse; width: 100%; }
 th { text-align: left; font-weight: 600; font-size: 13px; color: var(--soft); white-space: nowrap; }
 th, td { padding: 9px 10px; border-bottom: 1px solid var(--rule); vertical-align: top; }
 td.number, th.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-td.name { font-weight: 600; min-width: 150px; overflow-wrap: anywhere; }
+th.group { padding-top: 22px; font-size: 15px; color: var(--ink); white-space: normal; overflow-wrap: anywhere; }
+td.name { font-weight: 600; min-width: 150px; overflow-wrap: break-word; max-width: 260px; }
 td.why { font-size: 13px; min-width: 200px; overflow-wrap: anywhere; }
 .chip { display: inline-block; padding: 1px 10px; border-radius: 999px; font-weight: 600; white-space: nowrap; }
 .ends { display: flex; justify-content: space-between; gap: 8px; width: 220px; }
@@ -92,8 +93,8 @@ _PAGE = """<!doctype html>
 </html>
 """
 
-_ROW = """<tr><td class="name">{name}</td><td>{chip}</td><td class="number">{value}</td><td>{drawing}</td>{change}
-<td class="number">{failures}&thinsp;/&thinsp;{units}</td><td class="why">{reason}</td></tr>
+_ROW = """<tr><td class="name" title="{title}">{name}</td><td>{chip}</td><td class="number">{value}</td>
+<td>{drawing}</td>{change}<td class="number">{failures}&thinsp;/&thinsp;{units}</td><td class="why">{reason}</td></tr>
 """
 
 _CASE = """<details{opened}><summary><b>{name}</b> {chip} <span class="soft">{summary}</span></summary>
@@ -178,7 +179,7 @@ def _table(report: SuiteReport) -> Safe:
         '<th>interval against the bar</th>{change}<th class="number">failures<br>/ units</th><th>why</th></tr></thead>'
         "<tbody>\n{rows}</tbody></table></div>{key}",
         change=change if compared else None,
-        rows=[_row(r, compared, _axis(r, report)) for r in report.results],
+        rows=[row for group in _groups(report.results) for row in _group_rows(*group, report)],
         key=safe_html(
             '<p class="soft">Line: the interval. Dot: the value{ring}. Upright: the bar; its good side shaded.{p}</p>',
             ring="; ring: the other model's" if compared else "",
@@ -187,12 +188,32 @@ def _table(report: SuiteReport) -> Safe:
     )
 
 
-def _row(r: CaseResult, compared: bool, axis: tuple[float, float]) -> Safe:
+def _groups(results: Sequence[CaseResult]) -> list[tuple[str, list[CaseResult]]]:
+    """Divide cases by the path before their name, "night/" of "night/people"; each group where it first occurs."""
+    groups: dict[str, list[CaseResult]] = {}
+    for r in results:
+        name = r.case.name
+        groups.setdefault(name[: name.rfind("/") + 1], []).append(r)
+    return list(groups.items())
+
+
+def _group_rows(path: str, results: list[CaseResult], report: SuiteReport) -> list[Safe]:
+    compared = report.against is not None
+    rows = [_row(r, compared, _axis(r, report), name=r.case.name.removeprefix(path)) for r in results]
+    if not path:
+        return rows
+    passed = sum(r.verdict == "pass" for r in results)
+    head = '<tr><th class="group" colspan="{n}">{path}<span class="soft"> {passed} of {all} passed</span></th></tr>\n'
+    return [safe_html(head, n=7 if compared else 6, path=path, passed=passed, all=len(results)), *rows]
+
+
+def _row(r: CaseResult, compared: bool, axis: tuple[float, float], *, name: str) -> Safe:
     low, high = (f"{end:.3g}" for end in axis)
     ends = '<div class="soft ends"><span>{low}</span><span>{bar}</span><span>{high}</span></div>'
     return safe_html(
         _ROW,
-        name=r.case.name,
+        name=name,
+        title=r.case.name,
         chip=_chip(r.verdict),
         value=_number(r.value),
         drawing=[_drawing(r, axis), safe_html(ends, low=low, bar=_bar_words(r.case.bar), high=high)],

@@ -1,5 +1,9 @@
 """Cases that are edited, drift, and are planned from, on a real database."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 import slicelab as sl
@@ -55,3 +59,55 @@ def test_a_case_over_its_life(load_parts, tmp_path):
     assert row["failures"] == row["units"] == len(dark.members)
     assert 0 < row["low"] <= row["points"] <= row["high"]
     assert row["points"] <= 100 * len(dark.members) / len(lab.units("v3"))
+
+
+KERNEL = """
+import json, sys
+import slicelab as sl
+from slicelab.core import ConflictError
+suite = sl.open("two kernels").suite("release")
+print("ready", flush=True)
+done = {"won": [], "lost": []}
+for line in sys.stdin:
+    case, bar = suite.case("dark nuts"), float(line)
+    sys.stdin.readline()  # both have read the same version
+    try:
+        done["won"].append(suite.edit(case, bar=sl.Bar("accuracy", at_least=bar)).version)
+    except ConflictError as error:
+        done["lost"].append([error.mine.bar.at_least, error.theirs.bar.at_least])
+    print("edited", flush=True)
+print(json.dumps(done))
+"""
+
+
+def test_two_kernels_edit_a_case_at_once(load_parts):
+    """Two processes edit one version ten times: each time one wins, the other's conflict shows both bars."""
+    lab = load_parts("two kernels", overwrite=True)
+    lab.promote(
+        lab.create_slice("dark nuts", rule='label == "nut" and dark'),
+        bar=sl.Bar("accuracy", at_least=0.5),
+        suite="release",
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    kernels = [subprocess.Popen([sys.executable, "-c", KERNEL], **pipes) for _ in range(2)]
+    bars = [[0.60 + 0.01 * i, 0.80 + 0.01 * i] for i in range(10)]
+    try:
+        assert [k.stdout.readline() for k in kernels] == ["ready\n"] * 2
+        for pair in bars:
+            for kernel, bar in zip(kernels, pair, strict=True):
+                kernel.stdin.write(f"{bar:.2f}\n")
+            for kernel in kernels:
+                kernel.stdin.write("go\n")
+            assert [k.stdout.readline() for k in kernels] == ["edited\n"] * 2
+        done = [json.loads(k.communicate(timeout=60)[0].splitlines()[-1]) for k in kernels]
+    finally:
+        for kernel in kernels:
+            kernel.kill()
+    # Who reads late may see what the other wrote: then both win, one after the other, and nothing is lost.
+    lost = [told for d in done for told in d["lost"]]
+    won = sorted(version for d in done for version in d["won"])
+    assert won == list(range(2, 2 + len(won)))
+    assert len(won) + len(lost) == 20
+    assert lost
+    assert all([round(v, 2) for v in sorted(pair)] in [[round(v, 2) for v in b] for b in bars] for pair in lost)
+    assert lab.suite("release").case("dark nuts").version == won[-1]

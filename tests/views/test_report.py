@@ -125,7 +125,7 @@ def test_hostile_names_stay_text(text):
         assert not found.open
         return found.seen
 
-    assert tags(text) == tags("plain")
+    assert tags(text) == tags("pl/ain" if "/" in text else "plain")
 
 
 def test_the_interval_is_drawn_against_the_bar():
@@ -216,3 +216,14 @@ def test_any_numbers_are_drawn(value, ends, bar, target, baseline, scale):
     svg = BeautifulSoup(html, "html.parser").svg
     places = [float(tag[a]) for tag in svg.find_all() for a in ("x", "x1", "x2", "cx") if tag.has_attr(a)]
     assert all(0 <= p <= float(svg["width"]) for p in places)
+
+
+def test_names_with_paths_are_grouped():
+    """Cases of one path stand together under it, with how many passed; the rest of the name names the row."""
+    names = ["a", "night/cars", "day/cars", "night/<b>people", "night/deep/x"]
+    soup = page(report(*(result("pass" if "cars" in name else "fail", name=name) for name in names)))
+    heads = [h.get_text(strip=True) for h in soup.select("th.group")]
+    assert heads == ["night/1 of 2 passed", "day/1 of 1 passed", "night/deep/0 of 1 passed"]
+    assert [cell.get_text() for cell in soup.select("td.name")] == ["a", "cars", "<b>people", "cars", "x"]
+    assert soup.select("td.name")[2]["title"] == "night/<b>people"
+    assert len(soup.select("tbody tr")) == len(names) + len(heads)
