@@ -12,7 +12,7 @@ def test_every_command_has_help_with_an_example(run_cli):
     """`--help` of each command ends with a line that can be typed."""
     commands = ["load", "datasets", "evaluate", "embed", "discover", "demo", "doctor", "lab", "gate"]
     commands += [f"slice {c}" for c in ("list", "create", "rename", "merge", "delete", "undo", "redo", "promote")]
-    commands += [f"suite {c}" for c in ("list", "run", "save")]
+    commands += [f"suite {c}" for c in ("list", "run", "save", "diff", "explain")]
     commands += [f"queue {c}" for c in ("list", "add", "export", "receive")]
     from typer.testing import CliRunner
 

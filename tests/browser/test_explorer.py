@@ -224,6 +224,33 @@ def test_point_click_shows_its_picture(page, server, run_notebook) -> None:
     page.wait_for_function("() => document.querySelectorAll('.slicelab-near img').length === 6")
 
 
+REVIEW = """
+from slicelab.core import Bar, Case, CaseResult, SuiteReport
+from slicelab.widgets import CaseReview
+failing = tuple(units.index[units["failure"]][:7])
+cases = [Case(name, "s", Bar("accuracy", at_least=0.9), failing, "0" * 64) for name in ("day", "night <b>cars</b>")]
+results = [CaseResult(cases[0], "pass", "well", 0.95, (0.91, 0.97), 200, 0),
+           CaseResult(cases[1], "fail", "It misses.", 0.3, (0.2, 0.4), 10, 7, failing=failing)]
+review = CaseReview(SuiteReport("s", "v3", None, tuple(results)), explorer)
+review
+"""
+
+
+def test_choosing_a_case_shows_what_fails(page, server, run_notebook, shoot) -> None:
+    """A case clicked in the list selects its failing units on the map and in the gallery."""
+    from playwright.sync_api import expect
+
+    name = write_notebook(server, "review.ipynb", SETUP, REVIEW)
+    assert run_notebook(page, server, name) == []
+    page.wait_for_function(DRAWN)
+    page.locator("select[size]").select_option(label="✗ night <b>cars</b>")
+    expect(page.locator(".slicelab-gallery .slicelab-title")).to_contain_text("7 selected · 7 failures")
+    page.wait_for_function(f"() => ({SELECTED_POINTS})() === 7")
+    expect(page.locator(".widget-html", has_text="It misses.")).to_contain_text("7 of 7 failing units are selected")
+    shoot(page, "case-review-light")
+    assert page.seen.errors == []
+
+
 def test_map_without_webgl(open_page, server, run_notebook) -> None:
     """Where the browser has no WebGL, many points are drawn as SVG instead, and can be selected."""
     from playwright.sync_api import expect
