@@ -22,7 +22,7 @@ from slicelab.evaluation._mean_average_precision import (
     nan_mean,
     rank_predictions,
 )
-from slicelab.evaluation._measure_detection import Selection, f1_of
+from slicelab.evaluation._measure_detection import MACRO_METRICS, Selection, f1_of, macro_of
 from slicelab.evaluation._metric_value import metric_value
 from slicelab.evaluation._overall import confusion, overall
 from slicelab.evaluation._own_value import compare_own
@@ -31,6 +31,7 @@ from slicelab.evaluation._surroundings import SURROUNDINGS, surroundings
 __all__ = [
     "CONFIDENCE_METRICS",
     "IOU_THRESHOLDS",
+    "MACRO_METRICS",
     "SURROUNDINGS",
     "Background",
     "MapResult",
@@ -50,6 +51,7 @@ __all__ = [
     "holm",
     "label_errors",
     "label_ranks",
+    "macro_of",
     "mcnemar",
     "mean_average_precision",
     "metric_value",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,8 @@ from slicelab.evaluation._match_boxes import Bools, Floats
 from slicelab.evaluation._mean_average_precision import IOU_THRESHOLDS, nan_mean, rank_predictions
 
 AP_RESAMPLES = 200
+MACRO_METRICS = ("macro_recall", "macro_precision", "macro_f1")
+"""Means over the classes of the member objects, in detection; in classification `recall` etc. are such means."""
 
 
 def detection_value(
@@ -44,6 +47,14 @@ def detection_value(
             [name], units, chosen, boxes=boxes, predicted=predicted, classes=classes, confidence=confidence
         )
         return found[name]
+    if name in MACRO_METRICS:
+        n, k = counts[:, :2].sum(axis=0).astype(int).tolist()
+        by_class = chosen.class_counts()
+        value = float(macro_of(name, by_class.sum(axis=0)[None])[0])
+        if math.isnan(value):
+            return MetricValue(math.nan, math.nan, math.nan, n, n - k)
+        draws = resampled_statistic(by_class, partial(macro_of, name))
+        return MetricValue(value, *share_interval(value, draws, n=len(counts), confidence=confidence), n, n - k)
     return _MEASURES[name](counts, confidence)
 
 
@@ -90,11 +101,30 @@ class Selection:
     def counts(self) -> Floats:
         """Return per image: member objects, tp among them, predicted boxes, tp among them; float64 (images, 4)."""
         image = self.images.get_indexer(pd.Index(self.units["key"]))
-        tp = self.units["outcome"].to_numpy(object) == "tp"
-        by_prediction = self.units["box_id"].notna().to_numpy(bool)
-        masks = (self.objects, self.objects & tp, by_prediction, tp)
-        columns = [np.bincount(image[m], minlength=len(self.images)) for m in masks]
+        columns = [np.bincount(image[m], minlength=len(self.images)) for m in self._masks()]
         return np.stack(columns, axis=1).astype(np.float64)
+
+    def class_counts(self, classes: Sequence[str] | None = None) -> Floats:
+        """Return `counts` for each class; float64 (images, 4 x classes), class by class.
+
+        None: the classes of the member objects. A predicted box counts for the class that it names.
+        """
+        names = sorted(set(self.units["label"][self.objects])) if classes is None else list(classes)
+        image = self.images.get_indexer(pd.Index(self.units["key"]))
+        places = [
+            pd.Index(names, dtype=object).get_indexer(pd.Index(self.units[c], dtype=object))
+            for c in ("label", "prediction")
+        ]
+        found = np.zeros((len(self.images), len(names), 4))
+        for i, mask in enumerate(self._masks()):
+            place = places[i // 2]
+            known = mask & (place >= 0)
+            np.add.at(found[:, :, i], (image[known], place[known]), 1.0)
+        return found.reshape(len(self.images), 4 * len(names))
+
+    def _masks(self) -> tuple[Bools, Bools, Bools, Bools]:
+        tp = self.units["outcome"].to_numpy(object) == "tp"
+        return self.objects, self.objects & tp, self.units["box_id"].notna().to_numpy(bool), tp
 
 
 def average_precisions(
@@ -184,6 +214,24 @@ def f1_of(sums: Floats) -> Floats:
     total = recall + precision
     f1: Floats = np.divide(2 * recall * precision, total, out=np.where(np.isnan(total), np.nan, 0.0), where=total > 0)
     return f1
+
+
+def macro_of(name: str, sums: Floats) -> Floats:
+    """Mean over classes of recall, precision or F1 from sums (r, 4 x classes) of `Selection.class_counts`.
+
+    Over the classes of which a resample has objects; precision is 0 where such a class was never predicted.
+    """
+    objects, found, boxes, right = np.moveaxis(sums.reshape(len(sums), -1, 4), 2, 0)
+    recall = np.divide(found, objects, out=np.zeros_like(found), where=objects > 0)
+    precision = np.divide(right, boxes, out=np.zeros_like(right), where=boxes > 0)
+    total = recall + precision
+    f1 = np.divide(2 * recall * precision, total, out=np.zeros_like(total), where=total > 0)
+    score = {"macro_recall": recall, "macro_precision": precision, "macro_f1": f1}[name]
+    n = (objects > 0).sum(axis=1)
+    mean: Floats = np.divide(
+        np.where(objects > 0, score, 0.0).sum(axis=1), n, out=np.full(len(sums), np.nan), where=n > 0
+    )
+    return mean
 
 
 def _f1(counts: Floats, confidence: float) -> MetricValue:

@@ -21,7 +21,7 @@ from slicelab.evaluation._intervals import (
 from slicelab.evaluation._measure_detection import Selection, detection_value
 from slicelab.evaluation._own_value import own_value
 
-_DETECTION_ONLY = ("false_positives_per_image", "ap50", "map")
+_DETECTION_ONLY = ("macro_recall", "macro_precision", "macro_f1", "false_positives_per_image", "ap50", "map")
 
 
 def metric_value(
@@ -75,6 +75,9 @@ def metric_value(
     per member image; both with 1000 resamples of the images. `ap50`, `map`: `mean_average_precision` of the
     member objects on their images, with 200 resamples of the images. All but the last two hold at the confidence
     threshold with which the units were made.
+
+    `macro_recall`, `macro_precision`, `macro_f1` (detection): means over the classes that the member objects have, with
+    1000 resamples of the images; precision is 0 where such a class was never predicted.
 
     `top<k>` (classification): the share of members whose true label is among the k most probable classes; Wilson's
     interval; NaN without `label_rank`. `ece` (expected calibration error, 15 bins of equal width) and

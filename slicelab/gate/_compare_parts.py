@@ -13,6 +13,7 @@ from slicelab.core import OWN_METRICS, InvalidInputError
 from slicelab.evaluation import (
     CONFIDENCE_METRICS,
     IOU_THRESHOLDS,
+    MACRO_METRICS,
     PairedDifference,
     RankedPredictions,
     Selection,
@@ -20,6 +21,7 @@ from slicelab.evaluation import (
     confidence_sums,
     difference_of_draws,
     f1_of,
+    macro_of,
     nan_mean,
     paired_bootstrap,
     paired_shares,
@@ -82,6 +84,11 @@ def _sums(name: str, part: Part, baseline: Part) -> tuple[Floats, Floats, Callab
         classes = pd.Index(part.units["label"].unique(), dtype=object)
         macro = partial(_macro, name=name, n_classes=len(classes))
         return _class_counts(part, classes), _class_counts(baseline, classes), macro
+    if name in MACRO_METRICS:
+        chosen = Selection.of(part.units, part.members)
+        classes = sorted(set(chosen.units["label"][chosen.objects]))
+        mine, base = (Selection.of(p.units, p.members).class_counts(classes) for p in (part, baseline))
+        return mine, base, partial(macro_of, name)
     mine, base = _image_counts(part), _image_counts(baseline)
     statistics: dict[str, Callable[[Floats], Floats]] = {
         "precision": _precision,

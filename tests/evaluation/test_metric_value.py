@@ -61,6 +61,34 @@ def test_unpredicted_samples_lower_recall(classification):
     assert metric_value("accuracy", units).n_failures == 1
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_macro_detection_equals_scikit_learn(random_detection, seed):
+    """Over the member objects' classes: what was labelled against what was predicted, nothing being its own class."""
+    table, predictions = random_detection(seed)
+    units = detection_units(table, predictions, confidence=0.3)
+    objects = units[units["label_id"].notna()]
+    members = list(objects.index[objects["label"] != "owl"]) if seed else None
+    shown = units if members is None else units[units["key"].isin(set(objects.loc[members, "key"]))]
+    mine = shown["label_id"].notna() if members is None else shown.index.isin(members)
+    said = shown["box_id"].notna()
+    # Recall asks the member objects, precision the predicted boxes on their images. The right class in the wrong place
+    # finds nothing.
+    named = shown[["label", "prediction"]].astype(object).where(shown[["label", "prediction"]].notna(), "nothing")
+    classes = sorted(set(named["label"][mine]))
+    found, missed = named.copy(), (shown["outcome"] != "tp") & (named["label"] == named["prediction"])
+    found.loc[missed, "prediction"] = "nothing"
+    named.loc[missed, "label"] = "nothing"
+    more = {"labels": classes, "average": None, "zero_division": 0}
+    recall = metrics.recall_score(found["label"][mine], found["prediction"][mine], **more)
+    precision = metrics.precision_score(named["label"][said], named["prediction"][said], **more)
+    sums = recall + precision
+    f1 = np.divide(2 * recall * precision, sums, out=np.zeros_like(sums), where=sums > 0)
+    for name, expected in (("macro_recall", recall), ("macro_precision", precision), ("macro_f1", f1)):
+        found = metric_value(name, units, members=members)
+        assert found.value == pytest.approx(expected.mean()), name
+        assert found.low <= found.value <= found.high
+
+
 def test_shares_carry_wilsons_interval(classification):
     """At the confidence that is asked for."""
     units = classification_units(*classification(["a"] * 10, ["a"] * 7 + ["b"] * 3))
@@ -150,7 +178,7 @@ def test_nothing_to_judge_has_no_value(detection, classification, name):
     found = metric_value(name, units, members=[], boxes=table.boxes, predicted=predictions.frame)
     assert np.isnan([found.value, found.low, found.high]).all()
     assert (found.n_units, found.n_failures) == (0, 0)
-    if name not in ("false_positives_per_image", "ap50", "map"):
+    if name not in ("false_positives_per_image", "ap50", "map") and not name.startswith("macro"):
         units = classification_units(*classification([None], ["a"]))
         assert np.isnan(metric_value(name, units).value)
 

@@ -354,7 +354,20 @@ def test_moved_boxes_make_a_case_invalid(small, belts, found):
         assert told in result.reason
 
 
-@pytest.mark.parametrize("metric", ["recall", "precision", "f1", "false_positives_per_image", "ap50", "map"])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "recall",
+        "precision",
+        "f1",
+        "macro_recall",
+        "macro_precision",
+        "macro_f1",
+        "false_positives_per_image",
+        "ap50",
+        "map",
+    ],
+)
 def test_every_metric_of_detection_compares(small, metric):
     """On thirty images a model that finds everything beats one that misses two thirds and cries wolf."""
     images = [f"{i:02}" for i in range(30)]
