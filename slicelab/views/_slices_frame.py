@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from slicelab.core import Candidate, Slice
-from slicelab.evaluation import wilson_interval
 from slicelab.views._selection import caption, check_units, rows_of
 
 COLUMNS = (
@@ -87,7 +87,7 @@ def _candidate_row(candidate: Candidate, number: int) -> dict[str, Any]:
 def _slice_row(slice_: Slice, units: pd.DataFrame, members: npt.NDArray[np.int64], base: float) -> dict[str, Any]:
     failures = int(units["failure"].to_numpy(dtype=bool)[members].sum())
     rate = failures / len(members) if len(members) else np.nan
-    low, high = wilson_interval(failures, len(members)) if len(members) else (np.nan, np.nan)
+    low, high = _wilson(failures, len(members))
     absent = len(slice_.members) - len(members)
     words = [slice_.note, f"{absent} members are not among these units" if absent else ""]
     return {
@@ -115,3 +115,13 @@ def _confusion(units: pd.DataFrame, members: npt.NDArray[np.int64]) -> str:
     pairs = zip(units["label"].iloc[wrong], units["prediction"].iloc[wrong], strict=True)
     (words, count), *_ = Counter(caption(label, prediction) for label, prediction in pairs).most_common(1)
     return f"{words} ({count / len(wrong):.0%})"
+
+
+def _wilson(k: int, n: int) -> tuple[float, float]:
+    """95 % score interval of a share (E. B. Wilson, JASA 22, 1927)."""
+    if n == 0:
+        return np.nan, np.nan
+    z = 1.959963984540054
+    centre = (k + z * z / 2) / (n + z * z)
+    half = z / (n + z * z) * sqrt(k * (n - k) / n + z * z / 4)
+    return max(0.0, centre - half), min(1.0, centre + half)
