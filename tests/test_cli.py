@@ -24,8 +24,16 @@ def test_every_command_has_help_with_an_example(run_cli):
         assert "Example: slicelab " + command in " ".join(shown.output.split()), command
 
 
+@pytest.fixture
+def server():
+    """Holds the database open, so that no command starts and stops one of its own (tests/store does that)."""
+    import slicelab
+
+    slicelab.datasets()
+
+
 @pytest.mark.mongo
-def test_the_loop_by_command_line(run_cli, samples, tmp_path):
+def test_the_loop_by_command_line(run_cli, samples, tmp_path, server):
     """load, evaluate, embed, discover, slice, promote, suite, gate, queue: each does its step and says so."""
     digits = samples / "digits"
     models = [x for m in ("cnn", "cnn_small") for x in ("--predictions", f"{m}={digits / f'predictions_{m}.csv'}")]
@@ -74,7 +82,7 @@ def test_the_loop_by_command_line(run_cli, samples, tmp_path):
         (["load", "x", "--images", "/nonexistent/folder"], "/nonexistent/folder"),
     ],
 )
-def test_errors_are_one_line_and_exit_code_2(run_cli, arguments, words):
+def test_errors_are_one_line_and_exit_code_2(run_cli, server, arguments, words):
     """What is wrong is said without a traceback."""
     done = run_cli(*arguments)
     assert done.returncode == 2

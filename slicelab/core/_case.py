@@ -29,6 +29,8 @@ class Case:
         Unit ids. Objects' ids and samples' keys only: a spurious box stands for its image, as the sample's key.
     content_hash
         SHA-256 over unit ids, labels and media, as `slicelab.gate.case_hash` computes it.
+    hashes
+        The same of "membership", "labels" and "media" by themselves, to tell which one changed; may be empty.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Case:
     created_at: str = field(default_factory=now)
     created_by: str = field(default_factory=actor)
     schema_version: int = 1
+    hashes: dict[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,15 @@ class CaseChecks:
                 f"{_some(missing, 'member')} of {len(case.members)} without a label in the suite: {listed(missing)}."
             ]
         if self._frozen.hash(case.members) != case.content_hash:
-            return ["Its members, labels or media aren't those that were frozen: the content hash doesn't match."]
+            return [f"Its {self._changed(case)} aren't those that were frozen: the content hash doesn't match."]
         return [*self._media_problems(case), *self._label_problems(case)]
+
+    def _changed(self, case: Case) -> str:
+        now = self._frozen.hashes(case.members)
+        # Other members have other labels and media too.
+        words = {"membership": "members", "labels": "labels", "media": "media"}
+        changed = [words[part] for part in words if part in case.hashes and case.hashes[part] != now[part]]
+        return "members" if "members" in changed else " and ".join(changed) or "members, labels or media"
 
     def hashes(self, case: Case) -> dict[str, str]:
         """Return the hashes of membership, labels and media that a case is judged by."""

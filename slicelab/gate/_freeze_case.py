@@ -95,6 +95,7 @@ def freeze_case(
         bar=bar,
         members=frozen,
         content_hash=truth.hash(frozen),
+        hashes=truth.hashes(frozen),
         rule=rule,
         note=note,
         provenance=dict(provenance or {}),

@@ -81,6 +81,7 @@ _CASE = {
     "name": _TEXT,
     "bar": _OBJECT,
     "content_hash": _TEXT,
+    "hashes": _OBJECT,
     "rule": _MAYBE_TEXT,
     "note": _TEXT,
     "provenance": _OBJECT,
@@ -90,6 +91,7 @@ _CASE = {
     "created_by": _TEXT,
     "members": _TEXTS,
 }
+_HASHES = dict.fromkeys(("membership", "labels", "media"), _TEXT)
 _BAR = {
     "metric": _TEXT,
     **dict.fromkeys(("at_least", "at_most", "confidence", "margin"), _NUMBER),
@@ -135,7 +137,8 @@ def read_document(document: dict[str, Any]) -> tuple[Suite, str]:
 
 
 def _read_case(value: object, *, suite: str, task: Task, where: str) -> Case:
-    fields = _fields(value, _CASE, where)
+    fields = _fields(value, _CASE, where, optional=("hashes",))
+    fields["hashes"] = _fields(fields.get("hashes", {}), _HASHES, f"{where}.hashes", optional=_HASHES)
     bar = _fields(fields.pop("bar"), _BAR, f"{where}.bar", optional=_BAR.keys() - {"metric"})
     members = fields.pop("members")
     try:

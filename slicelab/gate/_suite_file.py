@@ -156,6 +156,7 @@ def _case_document(case: Case) -> dict[str, Any]:
         "version": case.version,
         "created_at": case.created_at,
         "created_by": case.created_by,
+        **({"hashes": case.hashes} if case.hashes else {}),
         "members": sorted(set(case.members)),
     }
 
