@@ -85,7 +85,8 @@ class Candidate:
         "confirmed": it fails more on held-out units than its class and than the model's confidence accounts for.
     kind
         "slice"; "boundary": it fails more than its class, but no more than units of the same confidence do (the
-        neighbourhood of the decision boundary); "small": too few held-out units to ever be confirmed.
+        neighbourhood of the decision boundary); "small": too few held-out units to ever be confirmed; "lead": among
+        the rest it stands out most, but no more than chance can make it.
     held_out
         None where neither half of the units alone led to this group.
     stability
@@ -114,7 +115,7 @@ class Candidate:
     p_value: float
     q_value: float
     status: Literal["confirmed", "candidate"] = "candidate"
-    kind: Literal["slice", "boundary", "small"] = "slice"
+    kind: Literal["slice", "boundary", "small", "lead"] = "slice"
     held_out: HeldOut | None = None
     stability: float = float("nan")
     coherence: float = float("nan")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import overload
 
@@ -23,6 +23,7 @@ COLUMNS = (
 KINDS = {
     "boundary": "no worse than others of the same confidence",
     "small": "too few units to confirm",
+    "lead": "no more than chance can make it",
 }
 SHOWN = ["name", "status", "kind", "size", "failure_rate", "base_rate", "effect", "q_value", "stability", "description"]
 
@@ -44,6 +45,8 @@ class CandidateSlices(Sequence[Candidate]):
         float32 (n, 2), or None to make it when it is asked for.
     random_state
         Seed of that map.
+    leads
+        Makes the leads when they are first asked for; None: there are none.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class CandidateSlices(Sequence[Candidate]):
         ids: tuple[str, ...] = (),
         projection: FloatMatrix | None = None,
         random_state: int = 0,
+        leads: Callable[[], tuple[Candidate, ...]] | None = None,
     ) -> None:
         self._candidates = candidates
         self._features = features
@@ -62,6 +66,7 @@ class CandidateSlices(Sequence[Candidate]):
         self._projection = projection
         self._random_state = random_state
         self.ids = ids
+        self._leads = leads
 
     @overload
     def __getitem__(self, index: int) -> Candidate: ...
@@ -77,6 +82,15 @@ class CandidateSlices(Sequence[Candidate]):
         return iter(self._candidates)
 
     @cached_property
+    def leads(self) -> tuple[Candidate, ...]:
+        """Up to ten groups that stand out most among the rest, worst first.
+
+        They fail more than their class, but no more than chance can make the worst of so many: where to look next,
+        nothing to rely on. Their `kind` is "lead"; nothing was tried to confirm them.
+        """
+        return () if self._leads is None else self._leads()
+
+    @cached_property
     def projection(self) -> FloatMatrix:
         """The 2-D UMAP map, float32 (n, 2), rows as given."""
         if self._projection is not None:
@@ -85,13 +99,15 @@ class CandidateSlices(Sequence[Candidate]):
             self._features, n_components=2, n_neighbors=15, min_dist=0.1, random_state=self._random_state
         )
 
-    def assign(self, new_embeddings: npt.ArrayLike) -> FloatMatrix:
+    def assign(self, new_embeddings: npt.ArrayLike, *, leads: bool = False) -> FloatMatrix:
         """Say how strongly unseen rows belong to each slice.
 
         Parameters
         ----------
         new_embeddings
             (m, d) finite numbers from the same embedder.
+        leads
+            Whether the leads have columns too, after those of the slices.
 
         Returns
         -------
@@ -104,10 +120,11 @@ class CandidateSlices(Sequence[Candidate]):
         """
         rows = check_matrix(new_embeddings, "new embeddings")
         self._check_dimensions(rows, "new embeddings")
-        if not len(self) or not len(rows):
-            return np.zeros((len(rows), len(self)), np.float32)
+        asked = [*self, *self.leads] if leads else list(self)
+        if not asked or not len(rows):
+            return np.zeros((len(rows), len(asked)), np.float32)
         indices, _ = nearest(self.embeddings, NEIGHBOURS, queries=rows)
-        memberships = np.stack([c.membership for c in self], axis=1)
+        memberships = np.stack([c.membership for c in asked], axis=1)
         return np.asarray(memberships[indices].mean(axis=1), np.float32)
 
     def frame(self) -> pd.DataFrame:
@@ -175,7 +192,10 @@ class CandidateSlices(Sequence[Candidate]):
 
     def _repr_html_(self) -> str:
         if not len(self):
-            return html.escape("No slice stands out: the failures look spread evenly within each class.")
+            return html.escape(
+                "No slice stands out: the failures look spread evenly within each class. `leads` has the groups that "
+                "fail most all the same."
+            )
         # DataFrame escapes its cells.
         return str(self.frame()[SHOWN].to_html(float_format="{:.3g}".format))
 

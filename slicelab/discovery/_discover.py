@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from slicelab.discovery._confirm import hold_out, q_values
 from slicelab.discovery._explain import Explained, Judged, explain
 from slicelab.discovery._populations import canonical_order, class_codes, group_codes, halves, populations, tied
 from slicelab.discovery._project import FloatMatrix, reduce_features
-from slicelab.discovery._search import Found, Landscape, coherence, find, jaccard, stability
+from slicelab.discovery._search import LEADS, Found, Landscape, coherence, find, jaccard, leads, stability
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -50,13 +51,14 @@ class _Tried:
 
 @dataclass(frozen=True, eq=False)
 class _Searched:
-    """A population, what was found in it, how stable that is, and what was tried to confirm it."""
+    """A population, what was found in it, how stable that is, what was tried to confirm it, and what else there is."""
 
     rows: IntArray
     landscape: Landscape
     found: list[Found]
     stability: list[float]
     tried: list[_Tried]
+    leads: list[Found]
 
 
 def discover(
@@ -111,7 +113,8 @@ def discover(
     Returns
     -------
     CandidateSlices
-        Confirmed ones first, then by the failures above what their class's rate would give, times stability.
+        Confirmed ones first, then by the failures above what their class's rate would give, times stability. Its
+        `leads` are what to look at next: groups that fail more, but no more than chance can make them.
 
     Raises
     ------
@@ -166,7 +169,43 @@ def discover(
         ids=tuple(ids or ()),
         projection=None if projection is None else check_matrix(projection, "projection", rows=n),
         random_state=random_state,
+        leads=partial(_leads, searched, units, order, columns, back, random_state),
     )
+
+
+def _leads(
+    searched: Sequence[_Searched],
+    units: _Units,
+    order: IntArray,
+    columns: Explained,
+    back: IntArray,
+    random_state: int,
+) -> tuple[Candidate, ...]:
+    every = [(lead, population) for population in searched for lead in population.leads]
+    every.sort(key=lambda each: (-each[0].gain, int(each[1].rows[0])))
+    tried = sum(len(population.tried) for population in searched)
+    made = [
+        explain(
+            Judged(
+                rows=population.rows,
+                landscape=population.landscape,
+                found=lead,
+                held_out=[],
+                q_class=1.0,
+                q_both=1.0,
+                tried=tried,
+                half=units.half[population.rows],
+                stability=float("nan"),
+                coherence=coherence(population.landscape, lead.inside, _bands(units, population.rows)),
+            ),
+            order,
+            columns,
+            back,
+            random_state,
+        )
+        for lead, population in every[:LEADS]
+    ]
+    return tuple(_with_names([replace(candidate, kind="lead") for candidate in made]))
 
 
 def _search_all(units: _Units, random_state: int, *, workers: int, progress: bool) -> list[_Searched]:
@@ -192,7 +231,8 @@ def _search(units: _Units, rows: IntArray, random_state: int) -> _Searched:
         for side in (0, 1)
         for group in find(landscape, failures, (half == side).astype(np.float64))
     ]
-    return _Searched(rows, landscape, found, stability(landscape, failures, found), tried)
+    again = stability(landscape, failures, found)
+    return _Searched(rows, landscape, found, again, tried, leads(landscape, failures, found))
 
 
 def _judge(searched: Sequence[_Searched], units: _Units) -> list[Judged]:
@@ -250,8 +290,6 @@ def _rank(candidate: Candidate) -> tuple[bool, float, int]:
 
 def _with_names(candidates: list[Candidate]) -> list[Candidate]:
     """Put a number where a name would come twice."""
-    from dataclasses import replace
-
     seen: dict[str, int] = {}
     named = []
     for candidate in candidates:

@@ -11,7 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from slicelab.discovery._project import FloatMatrix, embed_features, nearest
-from slicelab.discovery._scan import ClusterTree, conductance, grow_tree, scan_tree
+from slicelab.discovery._scan import (
+    MAX_SHARE,
+    MIN_SIZE,
+    ClusterTree,
+    conductance,
+    grow_tree,
+    likelihood_ratio,
+    scan_tree,
+)
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -30,6 +38,10 @@ AGREED = 0.6
 OVERLAP = 0.3
 """A group of which more than this share is in one that stands out more is that one over again."""
 SCATTERED = 0.5
+LEADS = 10
+LEADS_OVERLAP = 0.5
+LEADS_ALIKE = 0.6
+"""Leads may share half of their units, for none of them is sure, but aren't the same group twice."""
 
 
 class Node(NamedTuple):
@@ -188,6 +200,8 @@ class Found:
         bool and float64 (n,): members, and how strongly every unit belongs.
     stability, coherence
         See `Candidate`.
+    gain
+        Of a lead: its likelihood ratio.
     """
 
     node: Node
@@ -195,6 +209,7 @@ class Found:
     vote: FloatArray
     stability: float = float("nan")
     coherence: float = float("nan")
+    gain: float = float("nan")
 
 
 def find(landscape: Landscape, failures: FloatArray, weights: FloatArray | None = None) -> list[Found]:
@@ -216,6 +231,49 @@ def find(landscape: Landscape, failures: FloatArray, weights: FloatArray | None 
     nodes = landscape.scan(failures, weights)
     groups = landscape.groups([inside for _, inside in nodes])
     return [Found(node, *group) for (node, _), group in zip(nodes, groups, strict=True) if group[0].any()]
+
+
+def leads(landscape: Landscape, failures: FloatArray, found: Sequence[Found]) -> list[Found]:
+    """Return the groups that stand out most among the rest, though no more than chance can make them.
+
+    Parameters
+    ----------
+    landscape, failures
+        As `find`.
+    found
+        What is no lead any more.
+
+    Returns
+    -------
+    Up to `LEADS` groups, the largest likelihood ratio of failures first. They may overlap each other by half.
+    """
+    size = float(len(failures))
+    every: list[tuple[float, Node]] = []
+    for at, one in enumerate(landscape.maps):
+        failed = one.tree.totals(failures)
+        sizes = one.tree.sizes.astype(np.float64)
+        base_rate = failed[-1] / size
+        if not 0 < base_rate < 1:
+            return []
+        gain = likelihood_ratio(sizes, failed, base_rate)
+        gain[(sizes < MIN_SIZE) | (sizes > MAX_SHARE * size)] = 0.0
+        every += [(-float(gain[number]), Node(at, int(number))) for number in np.flatnonzero(gain)]
+    taken = np.any([group.inside for group in found], axis=0) if found else np.zeros(len(failures), bool)
+    exact: list[Mask] = []
+    chosen = []
+    for loss, node in sorted(every):
+        inside = landscape.mask(node)
+        if (inside & taken).sum() > LEADS_OVERLAP * inside.sum():
+            continue
+        if any(jaccard(inside, other) > LEADS_ALIKE for other in exact):
+            continue
+        exact.append(inside)
+        taken = taken | inside
+        smooth, vote = landscape.groups([inside])[0]
+        chosen.append(Found(node, smooth, vote, gain=-loss))
+        if len(chosen) == LEADS:
+            break
+    return [lead for lead in chosen if lead.inside.any()]
 
 
 def stability(landscape: Landscape, failures: FloatArray, found: Sequence[Found]) -> list[float]:

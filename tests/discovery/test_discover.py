@@ -100,6 +100,36 @@ def test_is_silent_on_chance():
     assert proposed <= 2
 
 
+def test_leads_are_what_stands_out_without_being_sure():
+    """A cluster that fails too little to be told from chance is no candidate, yet the first lead."""
+    random = np.random.default_rng(2)
+    centres = random.normal(size=(12, 8)) * 6
+    cluster = np.repeat(np.arange(12), 25)
+    embeddings = centres[cluster] + random.normal(size=(300, 8))
+    failures = np.zeros(300, bool)
+    failures[::15] = True  # evenly, 20 of them
+    failures[cluster == 4] = np.arange(25) % 4 == 0
+    slices = discover(embeddings, failures, ids=[f"u{i}" for i in range(300)])
+    assert len(slices) == 0
+    assert "leads" in slices._repr_html_()
+    lead = slices.leads[0]
+    assert (cluster[lead.members] == 4).mean() > 0.8
+    assert (lead.kind, lead.status, lead.held_out, lead.q_value) == ("lead", "candidate", None, 1.0)
+    assert lead.failure_rate > lead.base_rate
+    assert lead.unit_ids == tuple(f"u{i}" for i in lead.members)
+    assert len(slices.leads) <= 10
+    rows = [set(lead.members.tolist()) for lead in slices.leads]
+    assert all(len(a & b) <= 0.75 * len(a | b) for i, a in enumerate(rows) for b in rows[:i])
+    assert slices.assign(embeddings[:5], leads=True).shape == (5, len(slices.leads))
+
+
+def test_leads_are_none_of_the_slices(found):
+    """What was found isn't proposed again."""
+    taken = set(np.concatenate([c.members for c in found]).tolist())
+    assert found.leads
+    assert all(len(taken.intersection(lead.members.tolist())) <= 0.6 * lead.size for lead in found.leads)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

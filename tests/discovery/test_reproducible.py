@@ -42,6 +42,7 @@ def test_the_order_of_rows_does_not_matter(found, planted):
         np.testing.assert_array_equal(one.membership[order], two.membership)
         assert one.border.tolist() == order[two.border].tolist()
         assert one.counterexamples.tolist() == order[two.counterexamples].tolist()
+    assert [c.unit_ids for c in shuffled.leads] == [c.unit_ids for c in found.leads]
 
 
 def test_two_workers_find_what_one_does(found, planted):
@@ -50,6 +51,7 @@ def test_two_workers_find_what_one_does(found, planted):
         planted.embeddings, planted.failures, planted.labels, planted.predictions, ids=planted.ids, workers=2
     )
     assert _summary(two) == _summary(found)
+    assert [c.members.tolist() for c in two.leads] == [c.members.tolist() for c in found.leads]
 
 
 def test_another_seed_keeps_what_was_planted(found, planted):

@@ -10,6 +10,7 @@ import numpy as np
 from tests.benchmarks.discovery import metrics
 from tests.benchmarks.discovery.peers import PEERS
 from tests.benchmarks.discovery.run import (
+    LEADS,
     METHODS,
     NULLS_OF_PEERS,
     ORACLE,
@@ -61,7 +62,8 @@ def load(method: str, wanted: Iterable[Case]) -> Results:
 def _head(dev: bool) -> str:
     which = "development settings, not the judged ones" if dev else "judged settings"
     return (
-        f"# Discovery: {which}\n\nSliceLab with its one default (source {source_version()}), peers with the best "
+        f'# Discovery: {which}\n\nSliceLab with its one default (source {source_version()}; "+leads": filled up to '
+        f"{TOP} with its leads), peers with the best "
         f"parameters of their grids on other seeds. The first {TOP} slices of every method are judged. Differences are "
         "SliceLab's minus the row's on the settings that both have, with paired bootstrap 95 % intervals; in brackets "
         "after a number: its own bootstrap 95 % interval."
@@ -270,15 +272,19 @@ def _signed(values: Any) -> str:
 
 
 def _difference(found: dict[str, Results], method: str, measure: Measure) -> str:
-    """SliceLab's measure minus the method's, on the settings that both have."""
-    if method in (SLICELAB, ORACLE):
+    """SliceLab's measure (with leads, where it was run with them) minus the method's, on settings that both have."""
+    if method in (SLICELAB, LEADS, ORACLE):
         return ""
-    ours, theirs = found.get(SLICELAB, {}), found[method]
+    ours, theirs = _ours(found), found[method]
     both = [key for key in theirs if key in ours]
     if not both:
         return NOTHING
     text = _signed([measure(ours[key]) - measure(theirs[key]) for key in both])
     return text if len(both) == len(theirs) == len(ours) else f"{text} on {len(both)}"
+
+
+def _ours(found: dict[str, Results]) -> Results:
+    return found.get(LEADS) or found.get(SLICELAB, {})
 
 
 def _success(found: dict[str, Results], method: str, which: str) -> tuple[str, str]:
@@ -288,7 +294,7 @@ def _success(found: dict[str, Results], method: str, which: str) -> tuple[str, s
     def measure(result: Result) -> float:
         return metrics.success_rate(result[which])
 
-    ours = found.get(SLICELAB, {})
+    ours = _ours(found)
     known = all(which in result for result in ours.values())
     return _mean(found[method], measure), _difference(found, method, measure) if known else NOTHING
 
