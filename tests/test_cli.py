@@ -47,8 +47,9 @@ def test_the_loop_by_command_line(run_cli, samples, tmp_path, server):
     assert "samples: 1797 rows in, 1797 loaded, 0 refused" in loaded
     assert "accuracy" in well("evaluate", "cli", "cnn")
     assert "1797 units" in well("embed", "cli", "--source", digits / "embeddings_cnn.npy")
-    found = well("discover", "cli", "cnn", "--promote", "1", "--csv", tmp_path / "found.csv")
+    found = well("discover", "cli", "cnn", "--promote", "1", "--leads", "--csv", tmp_path / "found.csv")
     assert FOUND in found
+    assert found.count("  lead: ") == 10
     assert (tmp_path / "found.csv").read_text().startswith("name,status")
     well("slice", "create", "cli", "fours", "--rule", 'label == "4"')
     well("slice", "rename", "cli", "fours", "class/4")

@@ -161,6 +161,9 @@ def discover(
     csv: Annotated[str | None, typer.Option(help="Write the table to this file.")] = None,
     spurious: Annotated[bool, typer.Option(help="Search predicted boxes that no label explains.")] = False,
     rules: Annotated[bool, typer.Option(help="Also propose slices from metadata and image statistics alone.")] = False,
+    leads: Annotated[
+        bool, typer.Option(help="Also list what fails most among the rest, though no more than chance can make it.")
+    ] = False,
 ) -> None:
     """Propose slices on which the model fails.
 
@@ -174,6 +177,8 @@ def discover(
     population: Literal["labelled", "spurious"] = "spurious" if spurious else "labelled"
     found = lab.discover(model, max_slices=max_slices, population=population)
     typer.echo(repr(found))
+    for lead in found.leads if leads else ():
+        typer.echo(visible(f"  lead: {lead.failures} of {lead.size} fail: {lead.description}"))
     for rule in lab.discover_rules(model, max_slices=max_slices, population=population) if rules else ():
         typer.echo(visible(f"  {rule.failures} of {rule.size} fail, {rule.status}: {rule.description}"))
     if csv is not None:

@@ -45,8 +45,8 @@ def slices_frame(
     Columns `name` (a candidate without one: "candidate 3", counted from 1), `size`, `failures`, `failure_rate`,
     `low`, `high` (95 % Wilson interval), `lift` (failure rate over that of all units), `q_value` and
     `stability` (NaN for slices), `confusion` (the most frequent one among its failures), `status` ("candidate",
-    "confirmed" or "slice"; "boundary" and "small" are candidates of that kind), `rule`, `description` and `version`
-    (0 for candidates).
+    "confirmed" or "slice"; "boundary", "small" and "lead" are candidates of that kind), `rule`,
+    `description` and `version` (0 for candidates).
     """
     check_units(units)
     base = float(units["failure"].mean()) if len(units) else 0.0

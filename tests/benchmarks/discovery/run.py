@@ -98,7 +98,7 @@ def _spotcheck(name: str, dev: bool) -> list[Case]:
     # Images take a minute each: only those are used that were made before.
     make = {"spotcheck-vectors": spotcheck_vectors.make, "spotcheck-images": None}[name]
     seeds = {"spotcheck-vectors": (range(40), range(1000, 1140)), "spotcheck-images": (range(31), range(1000, 1091))}
-    count = 20 if dev else {"spotcheck-vectors": 100, "spotcheck-images": 30}[name]
+    count = 20 if dev else {"spotcheck-vectors": 100, "spotcheck-images": 60}[name]
     return [_kept(name, seed, name) for seed in _valid(name, seeds[name][not dev], count, make)]
 
 
