@@ -1,6 +1,6 @@
 """Nouns: frozen values, errors, checks and protocols, which every room speaks."""
 
-from slicelab.core._bar import METRICS, Bar, lower_is_better, top_k
+from slicelab.core._bar import Bar, lower_is_better
 from slicelab.core._candidate import Candidate, CandidateTree, HeldOut
 from slicelab.core._case import (
     VERDICTS,
@@ -50,6 +50,7 @@ from slicelab.core._hashing import (
     hash_value,
 )
 from slicelab.core._inspection import Contrast, Inspection, Share
+from slicelab.core._metric_names import METRICS, top_k
 from slicelab.core._own_metric import OWN_METRICS, OwnMetric, metric
 from slicelab.core._protocols import (
     Desk,

@@ -10,36 +10,12 @@ import numpy as np
 
 from slicelab.core._checks import check_fraction, check_name, did_you_mean
 from slicelab.core._errors import InvalidInputError
+from slicelab.core._metric_names import METRICS, top_k
 from slicelab.core._own_metric import OWN_METRICS
 
-METRICS = (
-    "accuracy",
-    "error_rate",
-    "recall",
-    "precision",
-    "f1",
-    "macro_recall",
-    "macro_precision",
-    "macro_f1",
-    "false_positives_per_image",
-    "ap50",
-    "map",
-    "top5",
-    "ece",
-    "confidence_gap",
-)
-"""Metrics by name; "top5" stands for any "top<k>"."""
-
 _LOWER_IS_BETTER = ("error_rate", "false_positives_per_image", "ece", "confidence_gap")
-_TOP = re.compile(r"top([1-9]\d{0,3})")
 _SHARES = tuple(m for m in METRICS if m != "false_positives_per_image")
 _SIDES = ("at_least", "at_most", "no_worse_than", "improves_on")
-
-
-def top_k(metric: str) -> int | None:
-    """Return k where a metric is "top<k>", else None."""
-    match = _TOP.fullmatch(metric)
-    return int(match[1]) if match else None
 
 
 def lower_is_better(metric: str) -> bool:

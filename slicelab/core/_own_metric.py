@@ -13,6 +13,7 @@ import pandas as pd
 
 from slicelab.core._checks import check_name
 from slicelab.core._errors import InvalidInputError
+from slicelab.core._metric_names import METRICS, top_k
 
 Measure = Callable[[pd.DataFrame], float]
 F = TypeVar("F", bound=Measure)
@@ -60,8 +61,6 @@ def metric(name: str, *, lower_is_better: bool = False) -> Callable[[F], F]:
     ... def mean_loss(units):
     ...     return units["loss"].mean()
     """
-    from slicelab.core._bar import METRICS, top_k
-
     check_name(name, "name of the metric")
     if not name.isidentifier() or name in METRICS or top_k(name):
         raise InvalidInputError(
