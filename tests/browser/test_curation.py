@@ -98,7 +98,7 @@ def test_the_whole_curation_and_a_new_kernel(page, server, run_notebook, shoot, 
     page.wait_for_function(DRAWN)
     explored = Explored(page)
     explored.lasso_upper_half()
-    expect(explored.title).to_contain_text("selected")
+    expect(explored.title).to_contain_text(re.compile(r"^[\d,]+ selected"))
     count = selected(explored.title.inner_text())
     assert 0 < count < 160
     expect(page.locator(".slicelab-inspector")).to_contain_text("Which models fail")
