@@ -57,7 +57,7 @@ def map_png(
 
 def explorer_html(
     units: pd.DataFrame,
-    projection: npt.ArrayLike,
+    png: bytes,
     *,
     slices: pd.DataFrame,
     rows: npt.NDArray[np.int64],
@@ -68,8 +68,10 @@ def explorer_html(
 
     Parameters
     ----------
-    units, projection
-        As in `map_figure`.
+    units
+        The units frame.
+    png
+        The map, as `map_png` returns it.
     slices
         What `slices_frame` returns.
     rows
@@ -77,7 +79,6 @@ def explorer_html(
     thumbnails
         Pictures to show, in order.
     """
-    png = map_png(units, projection, members=rows if len(rows) else None)
     return safe_html(
         '<div style="font-family:sans-serif;font-size:13px"><p><strong>{title}</strong> {line}</p>'
         '<img alt="Map of the units, coloured by outcome" style="max-width:100%" src="data:image/png;base64,{png}">'

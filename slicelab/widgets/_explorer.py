@@ -11,18 +11,28 @@ import numpy.typing as npt
 import pandas as pd
 from ipywidgets import HBox, Layout, VBox
 
-from slicelab.core import Candidate, Desk, Inspection, InvalidInputError, NotFoundError, Slice, listed
-from slicelab.views import Rows, check_units, explorer_html, failures_first, rows_of, selection_line, slices_frame
+from slicelab.core import Candidate, Desk, Inspection, InvalidInputError, NotFoundError, Slice, StateError, listed
+from slicelab.views import (
+    Rows,
+    check_units,
+    explorer_html,
+    failures_first,
+    map_png,
+    rows_of,
+    selection_line,
+)
 from slicelab.widgets._actions import Actions
 from slicelab.widgets._gallery import Gallery
 from slicelab.widgets._gestures import caught, refuse_unknown
+from slicelab.widgets._groups import Groups, key_of
 from slicelab.widgets._inspector import Inspector
 from slicelab.widgets._keys import Keys
 from slicelab.widgets._map import Map
 from slicelab.widgets._notice import Notice
 from slicelab.widgets._slice_table import SliceTable
+from slicelab.widgets._still import StillOutput
 
-_STILL_PICTURES = 24
+_STILL_PICTURES = 18
 _STATE = ("colour", "order", "selection", "picked", "range")
 
 
@@ -73,12 +83,10 @@ class Explorer(VBox):
         refuse_unknown(self, unknown)
         self._units, self._projection = check_units(units), np.asarray(projection)
         self._ids = np.array([str(unit) for unit in self._units.index], dtype=object)
-        self._desk, self._model, self._failures = desk, model, failures
+        self._desk, self._model = desk, model
         self._typical_first = False
         self._inspection: Inspection | None = None
-        self._dismissed: list[str] = []
-        self._groups: dict[str, Candidate | Slice] = {}
-        self._candidates = list(candidates or ())
+        self._groups = Groups(units, desk, candidates, failures)
         self._rows: Rows = np.empty(0, dtype=np.int64)
         self._callbacks: list[Callable[[list[str]], None]] = []
         self._suggested = ""
@@ -92,6 +100,7 @@ class Explorer(VBox):
         self.inspector = Inspector()
         self.actions = Actions(desk, notice=self.notice, model=model)
         self.shortcuts = Keys(self._keyed())
+        self._output = StillOutput(f"slicelab-still-{self.map.address}")
         super().__init__(self._arranged(), layout=Layout(grid_gap="10px"))
         self.add_class("slicelab-explorer")
         self._link()
@@ -149,47 +158,57 @@ class Explorer(VBox):
     def refresh(self) -> None:
         """Read the slices again, as when another person or cell changed them."""
         with self._lock:
-            groups: dict[str, Candidate | Slice] = {f"slice {s.slice_id}": s for s in self._desk.slices()}
-            groups |= {f"candidate {i}": candidate for i, candidate in enumerate(self._candidates, start=1)}
-            self._groups = groups
-            self._dismissed = self._desk.dismissals(self._candidates)
-            self.table.show(self._frame(), keys=list(groups))
+            self._groups.read()
+            self.table.show(self._groups.frame(), keys=self._groups.keys)
             self.map.outline(self._chosen())
             self._allow()
 
     def to_html(self) -> str:
         """Return a still page: the map with the selection, the slices, and the first pictures."""
-        rows = failures_first(self._units, self._rows if len(self._rows) else np.arange(len(self._units)))
-        ids = [str(unit) for unit in self._units.index[rows[:_STILL_PICTURES]]]
-        return self._still(self._desk.thumbnails(ids, size=128))
+        return self._still(self._map_png())
+
+    def freeze(self) -> None:
+        """Put what is shown now into the cell's output, where the saved notebook and its exports have it.
+
+        Without this they have what was shown at first.
+
+        Raises
+        ------
+        StateError
+            The explorer wasn't displayed yet.
+        """
+        png = self._map_png()
+        if not self._output.update(self._still(png), png, repr(self)):
+            raise StateError("There is no output yet to put the still page into. Show the explorer in a cell first.")
 
     def __repr__(self) -> str:
         return f"Explorer({self._summary()})"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """Show the widget; where there is no kernel, a still page without the units' pictures."""
-        bundle: dict[str, Any] = super()._repr_mimebundle_(**kwargs) or {}
-        return {**bundle, "text/plain": repr(self), "text/html": self._still(())}
+    def _ipython_display_(self, **kwargs: Any) -> None:
+        """Show the widget, and a still page for where it can't be drawn."""
+        self._output.show({**(super()._repr_mimebundle_(**kwargs) or {}), "text/plain": repr(self)})
+        with caught(self.notice.error):
+            self.freeze()
 
-    def _still(self, thumbnails: Sequence[Any]) -> str:
+    def _map_png(self) -> bytes:
+        return map_png(self._units, self._projection, members=self._rows if len(self._rows) else None)
+
+    def _still(self, png: bytes) -> str:
+        rows = failures_first(self._units, self._rows if len(self._rows) else np.arange(len(self._units)))
+        ids = [str(unit) for unit in self._units.index[rows[:_STILL_PICTURES]]]
         return explorer_html(
             self._units,
-            self._projection,
-            slices=self._frame(),
+            png,
+            slices=self._groups.frame(),
             rows=self._rows,
-            thumbnails=thumbnails,
+            thumbnails=self._desk.thumbnails(ids, size=128),
             title=self._model or "",
         )
 
-    def _frame(self) -> pd.DataFrame:
-        # slices come before the candidates
-        reasons = [""] * (len(self._groups) - len(self._dismissed)) + self._dismissed
-        return slices_frame(self._groups.values(), self._units, self._failures, dismissed=reasons)
-
     def _summary(self) -> str:
-        slices = sum(isinstance(group, Slice) for group in self._groups.values())
+        groups = self._groups
         parts = [f"model {self._model}"] if self._model else []
-        parts += [f"{len(self._units):,} units", f"{slices} slices", f"{len(self._candidates)} candidates"]
+        parts += [f"{len(self._units):,} units", f"{groups.slices} slices", f"{len(groups.candidates)} candidates"]
         return ", ".join(parts)
 
     def _arranged(self) -> list[Any]:
@@ -278,13 +297,11 @@ class Explorer(VBox):
         self.gallery.open_row(row)
 
     def _pick_groups(self, keys: list[str]) -> None:
-        groups = [self._groups[key] for key in keys]
-        members = [rows_of(self._units, group.members) for group in groups]
-        rows = np.concatenate(members) if members else np.empty(0, dtype=np.int64)
+        groups = self._groups.of(keys)
         self._suggest_name(groups)
         self.actions.note.value = groups[0].note if len(groups) == 1 and isinstance(groups[0], Slice) else ""
         self.map.outline(groups)
-        self._select(rows[np.sort(np.unique(rows, return_index=True)[1])], typical_first=len(groups) == 1)
+        self._select(self._groups.members(groups), typical_first=len(groups) == 1)
 
     def _suggest_name(self, groups: Sequence[Candidate | Slice]) -> None:
         """Put a candidate's words into the name field, unless a person has typed there."""
@@ -303,7 +320,7 @@ class Explorer(VBox):
         )
 
     def _chosen(self) -> list[Candidate | Slice]:
-        return [self._groups[key] for key in self.table.picked if key in self._groups]
+        return self._groups.of(self.table.picked)
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         unknown = [key for key in state if key not in _STATE]
@@ -314,7 +331,7 @@ class Explorer(VBox):
         if "order" in state:
             self.gallery.sort(state["order"])
         self.map.range = list(state.get("range", ()))
-        self.table.picked = [key for key in state.get("picked", ()) if key in self._groups]
+        self.table.picked = [key for key in state.get("picked", ()) if key in self._groups.keys]
         self.map.outline(self._chosen())
         known = set(self._units.index)
         self.select([unit for unit in state.get("selection", ()) if unit in known])
@@ -322,7 +339,7 @@ class Explorer(VBox):
     def _changed(self, slice_: Slice | None) -> None:
         with self._lock:
             if slice_ is not None:
-                self.table.picked = [f"slice {slice_.slice_id}"]
+                self.table.picked = [key_of(slice_)]
                 self.actions.name.value = self._suggested = ""
             self.refresh()
 

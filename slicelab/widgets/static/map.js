@@ -343,6 +343,8 @@ function render({ model, el }) {
     plot.on("plotly_unhover", unhover);
     plot.on("plotly_relayout", moved);
     resized.observe(plot);
+    const still = `.slicelab-still-${model.get("address")}`; // is for pages that can't draw this
+    make("style", "", root, `${still}, .jp-OutputArea-child:has(${still}) { display: none; }`);
     draw(); // what changed while plotly was on its way
   }).catch((error) => {
     wait.textContent = `plotly can't be started: ${error}; run the cell again`;
