@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import fiftyone as fo
 
 _LOG = logging.getLogger("slicelab")
-_EVENT = "select_samples"
+_SELECTED, _LOOKED = "select_samples", "state_update"
 
 
 class AppSession:
@@ -47,8 +47,10 @@ class AppSession:
         ids, keys = dataset.values(["id", "key"])
         self._ids = dict(zip(keys, ids, strict=True))
         self._keys = dict(zip(ids, keys, strict=True))
+        self._dataset = dataset
         self._lock = threading.RLock()
         self._said: list[str] = []
+        self._view: str | None = None
 
     def select(self, keys: Sequence[str]) -> None:
         """Select these samples in the App; none: nothing."""
@@ -66,22 +68,58 @@ class AppSession:
         It is called on a thread of FiftyOne's; not for what `select` did.
         """
 
-        def heard(_event: object) -> None:
-            ids = sorted(self.session.selected or ())
+        def heard(event: Any) -> None:
+            # The session may hear of it later than this does.
+            chosen = event.samples or ()
+            ids = sorted(one["id"] if isinstance(one, dict) else str(one) for one in chosen)
             with self._lock:
                 if ids == self._said:
                     return
                 self._said = ids
-            try:
-                callback(self.selected())
-            except Exception:  # noqa: BLE001 (a thread of FiftyOne's: nobody above could show it)
-                _LOG.exception("What was selected in FiftyOne's App couldn't be shown.")
+            callback([self._keys[i] for i in ids if i in self._keys])
 
+        self._listen(_SELECTED, heard)
+
+    def show(self, view: str | None) -> None:
+        """Show a saved view in the App; None: the whole dataset. A view that isn't there leaves it as it is."""
+        with self._lock:
+            if view is not None and not self._dataset.has_saved_view(view):
+                return
+            self._view = view
+            self.session.view = None if view is None else self._dataset.load_saved_view(view)
+
+    def on_view(self, callback: Callable[[str], None]) -> None:
+        """Call `callback` with the name of a saved view that a person chose in the App; as `on_select` does."""
+
+        def heard(event: Any) -> None:
+            name = getattr(event.state.view, "name", None)
+            with self._lock:
+                if name == self._view:
+                    return
+                self._view = name
+            if name is not None:
+                callback(name)
+
+        self._listen(_LOOKED, heard)
+
+    def refresh(self) -> None:
+        """Let the App see what was saved since: views, fields, tags."""
+        self._dataset.reload()
+        self.session.refresh()
+
+    def _listen(self, event: str, act: Callable[[Any], None]) -> None:
         # FiftyOne has no public way to be told: this one name is its own business.
         listen = getattr(getattr(self.session, "_client", None), "add_event_listener", None)
         if listen is None:
-            raise StateError("This version of FiftyOne doesn't tell what is selected in its App; read `selected()`.")
-        listen(_EVENT, heard)
+            raise StateError("This version of FiftyOne doesn't tell what is done in its App; read `selected()`.")
+
+        def safely(told: Any) -> None:
+            try:
+                act(told)
+            except Exception:  # noqa: BLE001 (a thread of FiftyOne's: nobody above could show it)
+                _LOG.exception("What was done in FiftyOne's App couldn't be shown.")
+
+        listen(event, safely)
 
     def close(self) -> None:
         """Stop the App."""

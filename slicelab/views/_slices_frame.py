@@ -8,7 +8,6 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from slicelab.core import Candidate, Slice
@@ -58,14 +57,19 @@ class SliceRows:
     ----------
     units, failures
         As in `slices_frame`.
+
+    Attributes
+    ----------
+    fails, base
+        bool (n,): which units fail, and the share of them.
     """
 
     def __init__(self, units: pd.DataFrame, failures: pd.DataFrame | None = None) -> None:
         self._units = check_units(units)
         # An index of pandas' own text type makes a copy of itself at every question.
         self._index = pd.Index(units.index.to_numpy(object), dtype=object)
-        self._fails = units["failure"].to_numpy(dtype=bool)
-        self._base = float(self._fails.mean()) if len(units) else 0.0
+        self.fails = units["failure"].to_numpy(dtype=bool)
+        self.base = float(self.fails.mean()) if len(units) else 0.0
         models = [] if failures is None else list(failures.items())
         self._under = {f"failures of {model}": column.to_numpy(dtype=bool) for model, column in models}
         self._kept: dict[object, tuple[Candidate | Slice, Rows, dict[str, Any]]] = {}  # with what it was counted for
@@ -96,9 +100,8 @@ class SliceRows:
 
     def _count(self, group: Candidate | Slice) -> tuple[Rows, dict[str, Any]]:
         members = rows_in(self._units, group, index=self._index)
-        is_slice = isinstance(group, Slice)
-        row = _slice_row(group, self._fails, members, self._base) if is_slice else _candidate_row(group)
-        row["confusion"] = _confusion(self._units, members[self._fails[members]])
+        row = _candidate_row(group) if isinstance(group, Candidate) else _slice_row(group, self, members)
+        row["confusion"] = _confusion(self._units, members[self.fails[members]])
         for model, fails in self._under.items():
             row[model] = float(fails[members].mean()) if len(members) else np.nan
         return members, row
@@ -126,8 +129,8 @@ def _candidate_row(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def _slice_row(slice_: Slice, fails: npt.NDArray[np.bool_], members: Rows, base: float) -> dict[str, Any]:
-    failures = int(fails[members].sum())
+def _slice_row(slice_: Slice, rows: SliceRows, members: Rows) -> dict[str, Any]:
+    failures = int(rows.fails[members].sum())
     rate = failures / len(members) if len(members) else np.nan
     low, high = _wilson(failures, len(members))
     absent = len(slice_.members) - len(members)
@@ -139,7 +142,7 @@ def _slice_row(slice_: Slice, fails: npt.NDArray[np.bool_], members: Rows, base:
         "failure_rate": rate,
         "low": low,
         "high": high,
-        "lift": rate / base if base else np.nan,
+        "lift": rate / rows.base if rows.base else np.nan,
         "q_value": np.nan,
         "stability": np.nan,
         "rule": slice_.rule or "",

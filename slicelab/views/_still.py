@@ -139,12 +139,12 @@ def _tile(units: pd.DataFrame, thumbnail: Thumbnail) -> Safe:
         shown = safe_html('<div style="width:96px;height:96px;background:#ccc;font-size:10px">{why}</div>',
                           why=thumbnail.problem or "no picture")  # fmt: skip
     else:
-        shown = safe_html('<img alt="{text}" style="width:96px;height:96px;object-fit:contain" '
+        shown = safe_html('<img alt="{text}" style="max-width:96px;max-height:96px" '
                           'src="data:image/jpeg;base64,{jpeg}">',
                           text=text, jpeg=base64.b64encode(thumbnail.image).decode())  # fmt: skip
     return safe_html(
-        '<figure style="display:inline-block;width:100px;margin:3px;font-size:11px;overflow:hidden">{shown}'
-        "<figcaption>{text}</figcaption></figure>",
+        '<figure style="display:inline-block;width:100px;margin:3px;font-size:11px;overflow:hidden;'
+        'vertical-align:bottom">{shown}<figcaption>{text}</figcaption></figure>',
         shown=shown,
         text=text,
     )

@@ -89,6 +89,8 @@ class Explorer(VBox):
         self._groups = Groups(units, desk, candidates, failures)
         self._rows: Rows = np.empty(0, dtype=np.int64)
         self._callbacks: list[Callable[[list[str]], None]] = []
+        self._pick_callbacks: list[Callable[[list[str]], None]] = []
+        self._change_callbacks: list[Callable[[], None]] = []
         self._suggested = ""
         self._lock = threading.RLock()  # JupyterLab delivers gestures on a thread beside the running cell's
         self.notice = Notice()
@@ -154,6 +156,22 @@ class Explorer(VBox):
     def on_select(self, callback: Callable[[list[str]], None]) -> None:
         """Call `callback` with the ids of the selected units whenever the selection changes."""
         self._callbacks.append(callback)
+
+    def on_pick(self, callback: Callable[[list[str]], None]) -> None:
+        """Call `callback` with the names of the slices (not the candidates) that were chosen in the table."""
+        self._pick_callbacks.append(callback)
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call `callback` after every change of the slices that was made here."""
+        self._change_callbacks.append(callback)
+
+    def pick(self, name: str) -> None:
+        """Choose a slice in the table, as a click does; one that isn't there changes nothing."""
+        self.refresh()
+        key = self._groups.key(name)
+        if key is not None and self.table.picked != [key]:
+            self.table.picked = [key]
+            self._pick_groups([key])
 
     def refresh(self) -> None:
         """Read the slices again, as when another person or cell changed them."""
@@ -302,6 +320,10 @@ class Explorer(VBox):
         self.actions.note.value = groups[0].note if len(groups) == 1 and isinstance(groups[0], Slice) else ""
         self.map.outline(groups)
         self._select(self._groups.members(groups), typical_first=len(groups) == 1)
+        names = [group.name for group in groups if isinstance(group, Slice)]
+        for callback in self._pick_callbacks:
+            with caught(self.notice.error):
+                callback(names)
 
     def _suggest_name(self, groups: Sequence[Candidate | Slice]) -> None:
         """Put a candidate's words into the name field, unless a person has typed there."""
@@ -342,6 +364,9 @@ class Explorer(VBox):
                 self.table.picked = [key_of(slice_)]
                 self.actions.name.value = self._suggested = ""
             self.refresh()
+        for callback in self._change_callbacks:
+            with caught(self.notice.error):
+                callback()
 
 
 def _lay_out(widget: Any, **rules: str) -> None:

@@ -64,6 +64,10 @@ class Groups:
         """Return the groups under these keys; what is gone is left out."""
         return [self._known[key] for key in keys if key in self._known]
 
+    def key(self, name: str) -> str | None:
+        """Return the key of the slice of that name; None: there is none."""
+        return next((k for k, group in self._known.items() if isinstance(group, Slice) and group.name == name), None)
+
     def members(self, groups: Sequence[Candidate | Slice]) -> Rows:
         """Return the row positions of all members, each once, in their order."""
         rows = np.concatenate([np.empty(0, dtype=np.int64), *(self._rows.members(group) for group in groups)])

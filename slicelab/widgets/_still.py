@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,18 +25,16 @@ class StillOutput:
 
     def show(self, widget: Mapping[str, Any]) -> None:
         """Put an empty still page and then the widget's bundle below the running cell."""
-        from IPython.display import DisplayHandle, display
+        from IPython.display import display
 
-        self._handle = DisplayHandle()
-        self._handle.display({"text/plain": ""}, raw=True)
-        display(dict(widget), raw=True)
+        show: Any = display
+        self._handle = show({"text/plain": ""}, raw=True, display_id=True)
+        show(dict(widget), raw=True)
 
     def update(self, page: str, png: bytes, words: str) -> bool:
         """Put a page (HTML), its picture and its words in the place of the still one; tell whether it was shown."""
         if self._handle is None:
             return False
-        import base64
-
         picture = base64.b64encode(png).decode()  # for what can't show HTML, such as PDF
         marked = f'<div class="{self.mark}">{page}</div>'
         self._handle.update({"text/html": marked, "image/png": picture, "text/plain": words}, raw=True)
