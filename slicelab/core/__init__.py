@@ -55,6 +55,7 @@ from slicelab.core._protocols import (
     Desk,
     DrawnBox,
     Thumbnail,
+    Work,
 )
 from slicelab.core._queue import (
     IN_FLIGHT,
@@ -172,6 +173,7 @@ __all__ = [
     "Task",
     "Thumbnail",
     "Verdict",
+    "Work",
     "WrongDatabaseError",
     "actor",
     "canonical",

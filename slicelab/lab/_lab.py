@@ -26,7 +26,9 @@ from slicelab.core import (
     StateError,
     StoreError,
     Thumbnail,
+    Work,
 )
+from slicelab.lab._discovering import discovery_apart, discovery_inputs
 from slicelab.lab._looking import Looking
 from slicelab.lab._pictures import Pictures
 from slicelab.lab._queue import LabQueue
@@ -269,28 +271,38 @@ class Lab:
         """
         from slicelab.discovery import discover
 
-        names, vectors = self._vectors.load(embeddings)
-        units = self._units.population(model, population)
-        rows = np.flatnonzero(pd.Index(names).isin(units.index))
-        units = units.loc[[names[i] for i in rows]]
-        if groups is not None and groups not in units:
-            raise InvalidInputError(f"There is no column {groups!r}; there are {', '.join(map(str, units.columns))}.")
         found = discover(
-            vectors[rows],
-            units["loss"].to_numpy(float) if graded else units["failure"].to_numpy(bool),
-            units["label"].to_numpy(object),
-            units["prediction"].to_numpy(object) if population == "labelled" else None,
-            units["confidence"].to_numpy(float),
-            max_slices,
-            random_state,
-            attributes=self._units.attributes(units, progress=progress) if describe else None,
-            groups=None if groups is None else units[groups].to_numpy(object),
-            ids=list(units.index),
+            **discovery_inputs(
+                self._units,
+                self._vectors,
+                model,
+                embeddings=embeddings,
+                population=population,
+                graded=graded,
+                groups=groups,
+                describe=describe,
+                progress=progress,
+            ),
+            max_slices=max_slices,
+            random_state=random_state,
             workers=workers,
             progress=progress,
         )
         self._found[model] = found
         return found
+
+    def discovery(self, model: str, *, embeddings: str = DEFAULT) -> Work:
+        """Return the search of `discover` as work beside the notebook, which can be watched and stopped.
+
+        Its result is what `discover` returns; the explorer's "Discover" button begins it.
+        """
+
+        def keep(found: CandidateSlices) -> CandidateSlices:
+            self._found[model] = found
+            return found
+
+        cache = self._connection.home / "cache"
+        return discovery_apart(self._units, self._vectors, model, embeddings=embeddings, cache=cache, keep=keep)
 
     def discover_rules(
         self,

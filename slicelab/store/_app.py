@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import fiftyone as fo
 
 _LOG = logging.getLogger("slicelab")
+_PATIENCE = 60  # s
 _SELECTED, _LOOKED = "select_samples", "state_update"
 
 
@@ -43,6 +45,7 @@ class AppSession:
 
         port = port or _free_port()
         self.session: Any = fo.launch_app(dataset, port=port, address="127.0.0.1", auto=False)
+        _wait_until_joined(self.session)
         self.url = f"http://127.0.0.1:{port}/datasets/{dataset.name}"
         ids, keys = dataset.values(["id", "key"])
         self._ids = dict(zip(keys, ids, strict=True))
@@ -83,7 +86,7 @@ class AppSession:
     def show(self, view: str | None) -> None:
         """Show a saved view in the App; None: the whole dataset. A view that isn't there leaves it as it is."""
         with self._lock:
-            if view is not None and not self._dataset.has_saved_view(view):
+            if view == self._view or (view is not None and not self._dataset.has_saved_view(view)):
                 return
             self._view = view
             self.session.view = None if view is None else self._dataset.load_saved_view(view)
@@ -127,6 +130,23 @@ class AppSession:
 
     def __repr__(self) -> str:
         return f"FiftyOne's App at {self.url}"
+
+
+def _wait_until_joined(session: Any) -> None:
+    """Wait for the App's server: before it listens, FiftyOne's session fails, and tries again ten seconds later."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            session.refresh()
+        except (RuntimeError, OSError) as error:
+            if time.monotonic() > end:
+                raise StateError(
+                    f"FiftyOne's App didn't answer within {_PATIENCE} s. Try again, or with another port: "
+                    "lab.open_app(port=...)."
+                ) from error
+            time.sleep(0.2)
+        else:
+            return
 
 
 def install_plugin(source: Path) -> Path:

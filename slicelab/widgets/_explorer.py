@@ -256,7 +256,7 @@ class Explorer(VBox):
         }
 
     def _link(self) -> None:
-        for part in (self.map, self.gallery, self.table, self.inspector, self.shortcuts):
+        for part in (self.map, self.gallery, self.table, self.inspector, self.shortcuts, self.notice):
             part.on_error = self.notice.error
         self.map.on_select(lambda rows: self._select(rows, from_map=True))
         self.map.on_pick(self._look_at)
@@ -264,6 +264,7 @@ class Explorer(VBox):
         self.table.on_pick(self._pick_groups)
         self.inspector.on_describe(self._describe)
         self.actions.on_done(self._changed)
+        self.actions.on_discover(self._discover)
 
     def _select(self, rows: Rows, *, from_map: bool = False, typical_first: bool = False) -> None:
         with self._lock:
@@ -298,6 +299,36 @@ class Explorer(VBox):
             if len(self._rows) and self._model is not None:
                 self._inspection = self._desk.inspect(self.selection, self._model)
         self.inspector.show(self._inspection)
+
+    def _discover(self) -> None:
+        """Begin the search for candidates; what it finds comes into the table when it is done."""
+        with caught(self.notice.error):
+            if self._model is None:
+                return
+            work = self._desk.discovery(self._model)
+            self.actions.buttons["discover"].disabled = True
+            self.notice.begin("Discovering slices", cancel=work.cancel)
+            work.start(tell=self.notice.tell, done=self._discovered, failed=self._not_discovered)
+
+    def _discovered(self, found: Sequence[Candidate]) -> None:
+        with self._lock, caught(self.notice.error):
+            self._groups.candidates = list(found)
+            self.table.picked = [key for key in self.table.picked if not key.startswith("candidate ")]
+            self.refresh()
+            confirmed = sum(candidate.status == "confirmed" for candidate in found)
+            self.notice.say(f"{len(found)} candidates, {confirmed} of them confirmed on held-out units", kind="saved")
+        self._end_work()
+
+    def _not_discovered(self, error: Exception | None) -> None:
+        if error is None:
+            self.notice.say("stopped; the candidates are as they were")
+        else:
+            self.notice.error(error)
+        self._end_work()
+
+    def _end_work(self) -> None:
+        self.notice.end()
+        self.actions.buttons["discover"].disabled = False
 
     def _describe(self) -> None:
         if self._model is None or not len(self._rows):

@@ -434,3 +434,35 @@ def test_orders_and_neighbours_of_the_gallery(explorer, lasso, send, units) -> N
     send(explorer.gallery, {"kind": "sort", "order": "by magic"})
     assert explorer.gallery.order == "least confident"
     assert "order" in explorer.notice.text
+
+
+def test_discovery_is_told_and_found(explorer, desk, fakes, units) -> None:
+    """The button begins a search; its progress is shown, and what it finds takes the place of the old candidates."""
+    explorer.table._handle_custom_msg({"kind": "pick", "keys": ["candidate 1"]}, [])
+    explorer.actions.buttons["discover"].click()
+    assert explorer.notice.work == "Discovering slices"
+    assert explorer.actions.buttons["discover"].disabled
+    desk.work.tell("Measuring", 0.25)
+    assert (explorer.notice.work, explorer.notice.share) == ("Measuring", 0.25)
+    desk.work.done(fakes.make_candidates(units, ["spoon"]))
+    assert [row["name"] for row in explorer.table.rows] == ["spoon taken for its neighbour"]
+    assert explorer.table.picked == []  # it was another candidate that had this key
+    assert explorer.notice.work == ""
+    assert explorer.notice.text == "1 candidates, 0 of them confirmed on held-out units"
+    assert not explorer.actions.buttons["discover"].disabled
+
+
+def test_discovery_is_stopped_or_fails(explorer, desk) -> None:
+    """Cancel stops it and changes nothing; an error is shown with its traceback; both can be tried again."""
+    before = list(explorer.table.rows)
+    explorer.actions.buttons["discover"].click()
+    explorer.notice._handle_custom_msg({"kind": "cancel"}, [])
+    assert desk.work.stopped
+    assert explorer.notice.text == "stopped; the candidates are as they were"
+    explorer.actions.buttons["discover"].click()
+    desk.work.failed(StateError("No vectors."))
+    assert explorer.notice.text == "StateError: No vectors."
+    assert explorer.table.rows == before
+    assert (explorer.notice.work, explorer.actions.buttons["discover"].disabled) == ("", False)
+    explorer.notice._handle_custom_msg({"kind": "cancel"}, [])  # a late click
+    assert explorer.notice.text == "StateError: No vectors."
