@@ -35,7 +35,7 @@ from slicelab.lab._queue import LabQueue
 from slicelab.lab._roadmap import roadmap
 from slicelab.lab._suite import LabSuite
 from slicelab.lab._units import Population, Units
-from slicelab.store import Cases, Connection, DatasetInfo, Datasets, Queues, Slices, Vectors
+from slicelab.store import Cases, Connection, DatasetInfo, Datasets, Queues, Slices, Vectors, matching
 
 if TYPE_CHECKING:
     import fiftyone as fo
@@ -469,7 +469,7 @@ class Lab:
         name: str,
         *,
         units: Sequence[str] | None = None,
-        rule: str | None = None,
+        rule: str | fo.ViewExpression | None = None,
         model: str | None = None,
         note: str = "",
     ) -> Slice:
@@ -482,12 +482,20 @@ class Lab:
         units
             Unit ids.
         rule
-            An expression over the columns of `units(model)`, like `label == "knife" and brightness < 0.2`.
+            An expression over the columns of `units(model)`, like `label == "knife" and brightness < 0.2`; or one of
+            FiftyOne's over its samples' fields, like `ViewField("metadata.width") < 200`: all units of the samples
+            that it matches now become members, and the slice's note says which it was.
         model
             Under which a rule is read; None: the first.
         note
             A person's words.
         """
+        if rule is not None and not isinstance(rule, str):
+            if units is not None:
+                raise InvalidInputError("Give either the slice's units or a rule, not both.")
+            keys, words = matching(self.dataset, rule)
+            known = self._units.known(self.models)
+            units, rule, note = list(known.index[known["key"].isin(keys)]), None, note or words
         frame = (
             self._units.known(self.models) if units is not None else self._units.for_rule(rule, model or self._first())
         )

@@ -238,8 +238,8 @@ class Explorer(VBox):
         row = {"flex_flow": "row wrap", "grid_gap": "12px", "align_items": "stretch", "overflow": "visible"}
         return [
             HBox([self.map, self.gallery], layout=Layout(**row)),
+            self.notice,  # in the middle: what was saved or went wrong must be in sight
             HBox([left, self.actions], layout=Layout(**row)),
-            self.notice,
             self.shortcuts,
         ]
 
