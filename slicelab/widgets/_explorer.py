@@ -18,7 +18,6 @@ from slicelab.views import (
     explorer_html,
     failures_first,
     map_png,
-    rows_of,
     selection_line,
 )
 from slicelab.widgets._actions import Actions
@@ -83,6 +82,8 @@ class Explorer(VBox):
         refuse_unknown(self, unknown)
         self._units, self._projection = check_units(units), np.asarray(projection)
         self._ids = np.array([str(unit) for unit in self._units.index], dtype=object)
+        # An index of pandas' own text type makes a copy of itself at every question.
+        self._index = pd.Index(units.index.to_numpy(object), dtype=object)
         self._desk, self._model = desk, model
         self._typical_first = False
         self._inspection: Inspection | None = None
@@ -136,16 +137,16 @@ class Explorer(VBox):
         NotFoundError
             An id is not among the units.
         """
-        ids = list(ids)
-        known = set(self._units.index)
-        absent = [unit for unit in ids if unit not in known]
+        ids = list(dict.fromkeys(ids))
+        rows = self._index.get_indexer(pd.Index(ids, dtype=object)).astype(np.int64)
+        absent = [unit for unit, row in zip(ids, rows, strict=True) if row < 0]
         if absent:
             raise NotFoundError(f"{len(absent)} of {len(ids)} ids are not among these units: {listed(absent)}.")
-        self._select(rows_of(self._units, dict.fromkeys(ids)))
+        self._select(rows)
 
     def select_known(self, ids: Sequence[str]) -> list[str]:
         """Select those of the units that the explorer shows; return them."""
-        known = [unit for unit in dict.fromkeys(ids) if unit in self._units.index]
+        known = [unit for unit in dict.fromkeys(ids) if unit in self._index]
         self.select(known)
         return known
 
@@ -386,8 +387,7 @@ class Explorer(VBox):
         self.map.range = list(state.get("range", ()))
         self.table.picked = [key for key in state.get("picked", ()) if key in self._groups.keys]
         self.map.outline(self._chosen())
-        known = set(self._units.index)
-        self.select([unit for unit in state.get("selection", ()) if unit in known])
+        self.select_known(state.get("selection", ()))
 
     def _changed(self, slice_: Slice | None) -> None:
         with self._lock:
