@@ -56,6 +56,7 @@ from slicelab.core._protocols import (
     Desk,
     DrawnBox,
     Thumbnail,
+    Work,
 )
 from slicelab.core._queue import (
     IN_FLIGHT,
@@ -173,6 +174,7 @@ __all__ = [
     "Task",
     "Thumbnail",
     "Verdict",
+    "Work",
     "WrongDatabaseError",
     "actor",
     "canonical",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from slicelab.core._bar import Bar
 from slicelab.core._candidate import Candidate
@@ -49,6 +49,34 @@ class Thumbnail:
     problem: str = ""
 
 
+class Work(Protocol):
+    """Something long that goes on beside the notebook."""
+
+    def start(
+        self,
+        *,
+        tell: Callable[[str, float | None], None],
+        done: Callable[[Any], None],
+        failed: Callable[[Exception | None], None],
+    ) -> None:
+        """Begin, and return at once; from a thread of its own call the functions that are given.
+
+        Parameters
+        ----------
+        tell
+            With what is being done and which share of it, in [0, 1] (None: unknown).
+        done
+            With the result, once.
+        failed
+            Instead of it, with the error; None: it was stopped.
+        """
+        ...
+
+    def cancel(self) -> None:
+        """Stop it; nothing was changed then."""
+        ...
+
+
 class Desk(Protocol):
     """What a widget may ask for: pictures, and curation. Every write is durable when the call returns.
 
@@ -66,6 +94,10 @@ class Desk(Protocol):
 
     def describe(self, units: Sequence[str], model: str) -> Rule | None:
         """Return the rule that describes units best; None: none does."""
+        ...
+
+    def discovery(self, model: str) -> Work:
+        """Return the search for candidate slices, not begun; its result is a sequence of candidates."""
         ...
 
     def neighbours(self, unit: str, model: str, *, count: int = 8) -> list[str]:

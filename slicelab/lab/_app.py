@@ -26,7 +26,7 @@ def open_app(dataset: fo.Dataset, units: Units, explorer: Explorer | None, port:
 
 
 def link(app: AppSession, units: Units, explorer: Explorer) -> None:
-    """Let the selection follow both ways, without an echo."""
+    """Let selection, slices and what is looked at follow both ways, without an echo."""
     heard: list[list[str]] = []
 
     def to_app(ids: list[str]) -> None:
@@ -38,9 +38,14 @@ def link(app: AppSession, units: Units, explorer: Explorer) -> None:
         chosen = explorer.units_of(keys)
         heard[:] = [chosen]
         explorer.select(chosen)
-        explorer.refresh()
+
+    def show(slices: list[str]) -> None:
+        app.show(slices[0] if len(slices) == 1 else None)
 
     explorer.on_select(to_app)
+    explorer.on_pick(show)
+    explorer.on_change(app.refresh)
     app.on_select(from_app)
+    app.on_view(explorer.pick)
     if explorer.selection:
         to_app(explorer.selection)

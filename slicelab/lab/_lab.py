@@ -26,14 +26,16 @@ from slicelab.core import (
     StateError,
     StoreError,
     Thumbnail,
+    Work,
 )
+from slicelab.lab._discovering import discovery_apart, discovery_inputs
 from slicelab.lab._looking import Looking
 from slicelab.lab._pictures import Pictures
 from slicelab.lab._queue import LabQueue
 from slicelab.lab._roadmap import roadmap
 from slicelab.lab._suite import LabSuite
 from slicelab.lab._units import Population, Units
-from slicelab.store import Cases, Connection, DatasetInfo, Datasets, Queues, Slices, Vectors
+from slicelab.store import Cases, Connection, DatasetInfo, Datasets, Queues, Slices, Vectors, matching
 
 if TYPE_CHECKING:
     import fiftyone as fo
@@ -269,28 +271,38 @@ class Lab:
         """
         from slicelab.discovery import discover
 
-        names, vectors = self._vectors.load(embeddings)
-        units = self._units.population(model, population)
-        rows = np.flatnonzero(pd.Index(names).isin(units.index))
-        units = units.loc[[names[i] for i in rows]]
-        if groups is not None and groups not in units:
-            raise InvalidInputError(f"There is no column {groups!r}; there are {', '.join(map(str, units.columns))}.")
         found = discover(
-            vectors[rows],
-            units["loss"].to_numpy(float) if graded else units["failure"].to_numpy(bool),
-            units["label"].to_numpy(object),
-            units["prediction"].to_numpy(object) if population == "labelled" else None,
-            units["confidence"].to_numpy(float),
-            max_slices,
-            random_state,
-            attributes=self._units.attributes(units, progress=progress) if describe else None,
-            groups=None if groups is None else units[groups].to_numpy(object),
-            ids=list(units.index),
+            **discovery_inputs(
+                self._units,
+                self._vectors,
+                model,
+                embeddings=embeddings,
+                population=population,
+                graded=graded,
+                groups=groups,
+                describe=describe,
+                progress=progress,
+            ),
+            max_slices=max_slices,
+            random_state=random_state,
             workers=workers,
             progress=progress,
         )
         self._found[model] = found
         return found
+
+    def discovery(self, model: str, *, embeddings: str = DEFAULT) -> Work:
+        """Return the search of `discover` as work beside the notebook, which can be watched and stopped.
+
+        Its result is what `discover` returns; the explorer's "Discover" button begins it.
+        """
+
+        def keep(found: CandidateSlices) -> CandidateSlices:
+            self._found[model] = found
+            return found
+
+        cache = self._connection.home / "cache"
+        return discovery_apart(self._units, self._vectors, model, embeddings=embeddings, cache=cache, keep=keep)
 
     def discover_rules(
         self,
@@ -457,7 +469,7 @@ class Lab:
         name: str,
         *,
         units: Sequence[str] | None = None,
-        rule: str | None = None,
+        rule: str | fo.ViewExpression | None = None,
         model: str | None = None,
         note: str = "",
     ) -> Slice:
@@ -470,12 +482,20 @@ class Lab:
         units
             Unit ids.
         rule
-            An expression over the columns of `units(model)`, like `label == "knife" and brightness < 0.2`.
+            An expression over the columns of `units(model)`, like `label == "knife" and brightness < 0.2`; or one of
+            FiftyOne's over its samples' fields, like `ViewField("metadata.width") < 200`: all units of the samples
+            that it matches now become members, and the slice's note says which it was.
         model
             Under which a rule is read; None: the first.
         note
             A person's words.
         """
+        if rule is not None and not isinstance(rule, str):
+            if units is not None:
+                raise InvalidInputError("Give either the slice's units or a rule, not both.")
+            keys, words = matching(self.dataset, rule)
+            known = self._units.known(self.models)
+            units, rule, note = list(known.index[known["key"].isin(keys)]), None, note or words
         frame = (
             self._units.known(self.models) if units is not None else self._units.for_rule(rule, model or self._first())
         )

@@ -10,6 +10,7 @@ from slicelab.store._doctor import doctor as diagnose
 from slicelab.store._foreign import read_foreign
 from slicelab.store._home import home
 from slicelab.store._ledger import Audit, Ledger
+from slicelab.store._matching import matching
 from slicelab.store._mongod import find_mongod, install_mongod
 from slicelab.store._records import Records
 from slicelab.store._vectors import Vectors
@@ -35,6 +36,7 @@ __all__ = [
     "home",
     "install_mongod",
     "install_plugin",
+    "matching",
     "read_foreign",
     "rebuild",
 ]

@@ -11,10 +11,11 @@ from slicelab.views._selection import (
     caption,
     check_units,
     failures_first,
+    rows_in,
     rows_of,
     selection_line,
 )
-from slicelab.views._slices_frame import slices_frame
+from slicelab.views._slices_frame import SliceRows, slices_frame
 from slicelab.views._still import explorer_html, map_png
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Ordering",
     "Rows",
     "Safe",
+    "SliceRows",
     "caption",
     "check_units",
     "colour_choices",
@@ -36,6 +38,7 @@ __all__ = [
     "map_layers",
     "map_png",
     "report_html",
+    "rows_in",
     "rows_of",
     "safe_html",
     "selected_points",

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from slicelab.core import FAILURES, Candidate, InvalidInputError, Slice, check_choice
 from slicelab.views._marks import FAILURE, GREY, OKABE_ITO, OTHER, OUTCOME_MARKS, RIGHT
 from slicelab.views._plot_text import plot_text
-from slicelab.views._selection import Rows, caption, check_units, rows_of
+from slicelab.views._selection import Rows, caption, check_units, rows_in, rows_of
 
 SVG_LIMIT = 3_000
 """Up to so many points SVG is drawn: sharp, and it spends none of the browser's few WebGL contexts."""
@@ -302,7 +302,7 @@ def _placed(
     """Return the names of the first slices, and their members' places."""
     named = []
     for number, each in enumerate(slices[:MAX_SLICE_NAMES], start=1):
-        where = places[rows_of(units, each.members)]
+        where = places[rows_in(units, each)]
         where = where[np.isfinite(where).all(axis=1)]
         if len(where):
             named.append((plot_text(each.name or f"candidate {number}", limit=32), where))

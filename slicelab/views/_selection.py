@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import UNIT_COLUMNS, InvalidInputError, check_unique, listed, visible
+from slicelab.core import UNIT_COLUMNS, Candidate, InvalidInputError, Slice, check_unique, listed, visible
 from slicelab.views._plot_text import NOTHING
 
 Rows = npt.NDArray[np.int64]
@@ -32,7 +32,7 @@ def check_units(units: pd.DataFrame) -> pd.DataFrame:
     return units
 
 
-def rows_of(units: pd.DataFrame, members: Iterable[Any]) -> Rows:
+def rows_of(units: pd.DataFrame, members: Iterable[Any], *, index: pd.Index | None = None) -> Rows:
     """Return the row positions of units.
 
     Parameters
@@ -41,6 +41,8 @@ def rows_of(units: pd.DataFrame, members: Iterable[Any]) -> Rows:
         The units frame.
     members
         Unit ids, or row positions (any integers).
+    index
+        The units' ids as an index of objects, for who asks often; None: that of `units`.
 
     Returns
     -------
@@ -60,8 +62,19 @@ def rows_of(units: pd.DataFrame, members: Iterable[Any]) -> Rows:
                 "Were they made for another units frame?"
             )
         return rows
-    rows = units.index.get_indexer(pd.Index(values, dtype=object)).astype(np.int64)
+    index = units.index if index is None else index
+    rows = index.get_indexer(pd.Index(values, dtype=object)).astype(np.int64)
     return rows[rows >= 0]
+
+
+def rows_in(units: pd.DataFrame, group: Candidate | Slice, *, index: pd.Index | None = None) -> Rows:
+    """Return the row positions of a group's members, as `rows_of`.
+
+    A candidate's own row positions are those of the units that were searched, which may be others than these: they
+    count only where it has no unit ids.
+    """
+    ids = group.unit_ids if isinstance(group, Candidate) else group.members
+    return rows_of(units, ids if len(ids) else group.members, index=index)
 
 
 def failures_first(units: pd.DataFrame, rows: Rows) -> Rows:

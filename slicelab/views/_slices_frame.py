@@ -8,11 +8,10 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from slicelab.core import Candidate, Slice
-from slicelab.views._selection import caption, check_units, rows_of
+from slicelab.views._selection import Rows, caption, check_units, rows_in
 
 COLUMNS = (
     "name", "size", "failures", "failure_rate", "low", "high", "lift", "q_value", "stability", "confusion", "status",
@@ -48,27 +47,73 @@ def slices_frame(
     "confirmed" or "slice"; "boundary", "small" and "lead" are candidates of that kind), `rule`,
     `description` and `version` (0 for candidates).
     """
-    check_units(units)
-    base = float(units["failure"].mean()) if len(units) else 0.0
-    models = [] if failures is None else list(failures.items())
-    under = {f"failures of {model}": column.to_numpy(dtype=bool) for model, column in models}
-    rows: list[dict[str, Any]] = []
-    for number, each in enumerate(slices, start=1):
-        reason = dismissed[number - 1] if dismissed else ""
-        members = rows_of(units, each.members)
-        row = _candidate_row(each, number) if isinstance(each, Candidate) else _slice_row(each, units, members, base)
-        row["confusion"] = _confusion(units, members)
-        if reason:
-            row |= {"status": "dismissed", "description": f"{reason} \N{MIDDLE DOT} {row['description']}"}
-        for model, fails in under.items():
+    return SliceRows(units, failures).frame(slices, dismissed=dismissed)
+
+
+class SliceRows:
+    """Makes `slices_frame`s of the same units again and again; what didn't change since isn't counted again.
+
+    Parameters
+    ----------
+    units, failures
+        As in `slices_frame`.
+
+    Attributes
+    ----------
+    fails, base
+        bool (n,): which units fail, and the share of them.
+    """
+
+    def __init__(self, units: pd.DataFrame, failures: pd.DataFrame | None = None) -> None:
+        self._units = check_units(units)
+        # An index of pandas' own text type makes a copy of itself at every question.
+        self._index = pd.Index(units.index.to_numpy(object), dtype=object)
+        self.fails = units["failure"].to_numpy(dtype=bool)
+        self.base = float(self.fails.mean()) if len(units) else 0.0
+        models = [] if failures is None else list(failures.items())
+        self._under = {f"failures of {model}": column.to_numpy(dtype=bool) for model, column in models}
+        self._kept: dict[object, tuple[Candidate | Slice, Rows, dict[str, Any]]] = {}  # with what it was counted for
+
+    def members(self, group: Candidate | Slice) -> Rows:
+        """Return the row positions of a group's members, int64 in their order; those not among the units left out."""
+        return self._read(group)[1]
+
+    def frame(self, groups: Iterable[Candidate | Slice], *, dismissed: Sequence[str] = ()) -> pd.DataFrame:
+        """Return what `slices_frame` returns."""
+        groups = list(groups)
+        rows: list[dict[str, Any]] = []
+        for number, group in enumerate(groups, start=1):
+            row = {**self._read(group)[2]}
+            row["name"] = row["name"] or f"candidate {number}"
+            if reason := dismissed[number - 1] if dismissed else "":
+                row |= {"status": "dismissed", "description": f"{reason} \N{MIDDLE DOT} {row['description']}"}
+            rows.append(row)
+        alive = {_identity(group) for group in groups}
+        self._kept = {key: kept for key, kept in self._kept.items() if key in alive}
+        return pd.DataFrame(rows, columns=[*COLUMNS, *self._under])
+
+    def _read(self, group: Candidate | Slice) -> tuple[Candidate | Slice, Rows, dict[str, Any]]:
+        key = _identity(group)
+        if key not in self._kept or self._kept[key][0] != group:
+            self._kept[key] = (group, *self._count(group))
+        return self._kept[key]
+
+    def _count(self, group: Candidate | Slice) -> tuple[Rows, dict[str, Any]]:
+        members = rows_in(self._units, group, index=self._index)
+        row = _candidate_row(group) if isinstance(group, Candidate) else _slice_row(group, self, members)
+        row["confusion"] = _confusion(self._units, members[self.fails[members]])
+        for model, fails in self._under.items():
             row[model] = float(fails[members].mean()) if len(members) else np.nan
-        rows.append(row)
-    return pd.DataFrame(rows, columns=[*COLUMNS, *under])
+        return members, row
 
 
-def _candidate_row(candidate: Candidate, number: int) -> dict[str, Any]:
+def _identity(group: Candidate | Slice) -> object:
+    return group.slice_id if isinstance(group, Slice) else id(group)
+
+
+def _candidate_row(candidate: Candidate) -> dict[str, Any]:
     return {
-        "name": candidate.name or f"candidate {number}",
+        "name": candidate.name,
         "size": candidate.size,
         "failures": candidate.failures,
         "failure_rate": candidate.failure_rate,
@@ -84,8 +129,8 @@ def _candidate_row(candidate: Candidate, number: int) -> dict[str, Any]:
     }
 
 
-def _slice_row(slice_: Slice, units: pd.DataFrame, members: npt.NDArray[np.int64], base: float) -> dict[str, Any]:
-    failures = int(units["failure"].to_numpy(dtype=bool)[members].sum())
+def _slice_row(slice_: Slice, rows: SliceRows, members: Rows) -> dict[str, Any]:
+    failures = int(rows.fails[members].sum())
     rate = failures / len(members) if len(members) else np.nan
     low, high = _wilson(failures, len(members))
     absent = len(slice_.members) - len(members)
@@ -97,7 +142,7 @@ def _slice_row(slice_: Slice, units: pd.DataFrame, members: npt.NDArray[np.int64
         "failure_rate": rate,
         "low": low,
         "high": high,
-        "lift": rate / base if base else np.nan,
+        "lift": rate / rows.base if rows.base else np.nan,
         "q_value": np.nan,
         "stability": np.nan,
         "rule": slice_.rule or "",
@@ -107,9 +152,8 @@ def _slice_row(slice_: Slice, units: pd.DataFrame, members: npt.NDArray[np.int64
     }
 
 
-def _confusion(units: pd.DataFrame, members: npt.NDArray[np.int64]) -> str:
+def _confusion(units: pd.DataFrame, wrong: Rows) -> str:
     """Return the most frequent pair of label and prediction among the failures, with its share of them."""
-    wrong = members[units["failure"].to_numpy(dtype=bool)[members]]
     if not len(wrong):
         return ""
     pairs = zip(units["label"].iloc[wrong], units["prediction"].iloc[wrong], strict=True)

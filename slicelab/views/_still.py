@@ -57,7 +57,7 @@ def map_png(
 
 def explorer_html(
     units: pd.DataFrame,
-    projection: npt.ArrayLike,
+    png: bytes,
     *,
     slices: pd.DataFrame,
     rows: npt.NDArray[np.int64],
@@ -68,8 +68,10 @@ def explorer_html(
 
     Parameters
     ----------
-    units, projection
-        As in `map_figure`.
+    units
+        The units frame.
+    png
+        The map, as `map_png` returns it.
     slices
         What `slices_frame` returns.
     rows
@@ -77,7 +79,6 @@ def explorer_html(
     thumbnails
         Pictures to show, in order.
     """
-    png = map_png(units, projection, members=rows if len(rows) else None)
     return safe_html(
         '<div style="font-family:sans-serif;font-size:13px"><p><strong>{title}</strong> {line}</p>'
         '<img alt="Map of the units, coloured by outcome" style="max-width:100%" src="data:image/png;base64,{png}">'
@@ -138,12 +139,12 @@ def _tile(units: pd.DataFrame, thumbnail: Thumbnail) -> Safe:
         shown = safe_html('<div style="width:96px;height:96px;background:#ccc;font-size:10px">{why}</div>',
                           why=thumbnail.problem or "no picture")  # fmt: skip
     else:
-        shown = safe_html('<img alt="{text}" style="width:96px;height:96px;object-fit:contain" '
+        shown = safe_html('<img alt="{text}" style="max-width:96px;max-height:96px" '
                           'src="data:image/jpeg;base64,{jpeg}">',
                           text=text, jpeg=base64.b64encode(thumbnail.image).decode())  # fmt: skip
     return safe_html(
-        '<figure style="display:inline-block;width:100px;margin:3px;font-size:11px;overflow:hidden">{shown}'
-        "<figcaption>{text}</figcaption></figure>",
+        '<figure style="display:inline-block;width:100px;margin:3px;font-size:11px;overflow:hidden;'
+        'vertical-align:bottom">{shown}<figcaption>{text}</figcaption></figure>',
         shown=shown,
         text=text,
     )

@@ -30,8 +30,8 @@ class Actions(VBox):
     name, rule, note, parts, why, metric, sense, bar, suite, reason, queue
         The fields.
     buttons
-        By name: new, from_rule, add, remove, rename, write_note, merge, split, delete, confirm, dismiss, promote,
-        enqueue, undo, redo.
+        By name: discover, new, from_rule, add, remove, rename, write_note, merge, split, delete, confirm, dismiss,
+        promote, enqueue, undo, redo.
     """
 
     def __init__(self, desk: Desk, *, notice: Notice, model: str | None = None) -> None:
@@ -41,6 +41,7 @@ class Actions(VBox):
         self._slices: list[Slice] = []
         self._candidates: list[Candidate] = []
         self._done_callbacks: list[Callable[[Slice | None], None]] = []
+        self._discover_callbacks: list[Callable[[], None]] = []
         self.buttons: dict[str, Button] = {}
         self._make_fields()
         super().__init__(
@@ -53,6 +54,7 @@ class Actions(VBox):
                       self._button("merge", "Merge", self._merge), self._button("delete", "Delete", self._delete)),
                 _line("", self.parts, self._button("split", "Split into parts", self._split)),
                 _line("Note", self.note, self._button("write_note", "Write", self._write_note)),
+                _line("Discovery", self._discover_button()),
                 _line("Candidate", self.why, self._button("confirm", "Confirm", self._confirm),
                       self._button("dismiss", "Dismiss", self._dismiss)),
                 _line("Test case", self.metric, self.sense, self.bar),
@@ -91,6 +93,19 @@ class Actions(VBox):
             self._notice.say(f"{button.description}: {button.tooltip}")
         else:
             button.click()
+
+    def on_discover(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when a person asks for candidates."""
+        self._discover_callbacks.append(callback)
+
+    def _discover_button(self) -> Button:
+        button = Button(description="Discover slices", layout=Layout(width="auto"))
+        button.add_class("slicelab-discover")
+        button.tooltip = "Search for groups on which the model fails more than on others of their class"
+        button.disabled = self._model is None
+        button.on_click(lambda _: [callback() for callback in self._discover_callbacks])
+        self.buttons["discover"] = button
+        return button
 
     def _make_fields(self) -> None:
         wide, free = Layout(flex="1 1 0", min_width="60px", width="auto"), Layout(width="58px")

@@ -11,18 +11,27 @@ import numpy.typing as npt
 import pandas as pd
 from ipywidgets import HBox, Layout, VBox
 
-from slicelab.core import Candidate, Desk, Inspection, InvalidInputError, NotFoundError, Slice, listed
-from slicelab.views import Rows, check_units, explorer_html, failures_first, rows_of, selection_line, slices_frame
+from slicelab.core import Candidate, Desk, Inspection, InvalidInputError, NotFoundError, Slice, StateError, listed
+from slicelab.views import (
+    Rows,
+    check_units,
+    explorer_html,
+    failures_first,
+    map_png,
+    selection_line,
+)
 from slicelab.widgets._actions import Actions
 from slicelab.widgets._gallery import Gallery
 from slicelab.widgets._gestures import caught, refuse_unknown
+from slicelab.widgets._groups import Groups, key_of
 from slicelab.widgets._inspector import Inspector
 from slicelab.widgets._keys import Keys
 from slicelab.widgets._map import Map
 from slicelab.widgets._notice import Notice
 from slicelab.widgets._slice_table import SliceTable
+from slicelab.widgets._still import StillOutput
 
-_STILL_PICTURES = 24
+_STILL_PICTURES = 18
 _STATE = ("colour", "order", "selection", "picked", "range")
 
 
@@ -73,14 +82,16 @@ class Explorer(VBox):
         refuse_unknown(self, unknown)
         self._units, self._projection = check_units(units), np.asarray(projection)
         self._ids = np.array([str(unit) for unit in self._units.index], dtype=object)
-        self._desk, self._model, self._failures = desk, model, failures
+        # An index of pandas' own text type makes a copy of itself at every question.
+        self._index = pd.Index(units.index.to_numpy(object), dtype=object)
+        self._desk, self._model = desk, model
         self._typical_first = False
         self._inspection: Inspection | None = None
-        self._dismissed: list[str] = []
-        self._groups: dict[str, Candidate | Slice] = {}
-        self._candidates = list(candidates or ())
+        self._groups = Groups(units, desk, candidates, failures)
         self._rows: Rows = np.empty(0, dtype=np.int64)
         self._callbacks: list[Callable[[list[str]], None]] = []
+        self._pick_callbacks: list[Callable[[list[str]], None]] = []
+        self._change_callbacks: list[Callable[[], None]] = []
         self._suggested = ""
         self._lock = threading.RLock()  # JupyterLab delivers gestures on a thread beside the running cell's
         self.notice = Notice()
@@ -92,6 +103,7 @@ class Explorer(VBox):
         self.inspector = Inspector()
         self.actions = Actions(desk, notice=self.notice, model=model)
         self.shortcuts = Keys(self._keyed())
+        self._output = StillOutput(f"slicelab-still-{self.map.address}")
         super().__init__(self._arranged(), layout=Layout(grid_gap="10px"))
         self.add_class("slicelab-explorer")
         self._link()
@@ -125,16 +137,16 @@ class Explorer(VBox):
         NotFoundError
             An id is not among the units.
         """
-        ids = list(ids)
-        known = set(self._units.index)
-        absent = [unit for unit in ids if unit not in known]
+        ids = list(dict.fromkeys(ids))
+        rows = self._index.get_indexer(pd.Index(ids, dtype=object)).astype(np.int64)
+        absent = [unit for unit, row in zip(ids, rows, strict=True) if row < 0]
         if absent:
             raise NotFoundError(f"{len(absent)} of {len(ids)} ids are not among these units: {listed(absent)}.")
-        self._select(rows_of(self._units, dict.fromkeys(ids)))
+        self._select(rows)
 
     def select_known(self, ids: Sequence[str]) -> list[str]:
         """Select those of the units that the explorer shows; return them."""
-        known = [unit for unit in dict.fromkeys(ids) if unit in self._units.index]
+        known = [unit for unit in dict.fromkeys(ids) if unit in self._index]
         self.select(known)
         return known
 
@@ -146,50 +158,76 @@ class Explorer(VBox):
         """Call `callback` with the ids of the selected units whenever the selection changes."""
         self._callbacks.append(callback)
 
+    def on_pick(self, callback: Callable[[list[str]], None]) -> None:
+        """Call `callback` with the names of the slices (not the candidates) that were chosen in the table."""
+        self._pick_callbacks.append(callback)
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call `callback` after every change of the slices that was made here."""
+        self._change_callbacks.append(callback)
+
+    def pick(self, name: str) -> None:
+        """Choose a slice in the table, as a click does; one that isn't there changes nothing."""
+        self.refresh()
+        key = self._groups.key(name)
+        if key is not None and self.table.picked != [key]:
+            self.table.picked = [key]
+            self._pick_groups([key])
+
     def refresh(self) -> None:
         """Read the slices again, as when another person or cell changed them."""
         with self._lock:
-            groups: dict[str, Candidate | Slice] = {f"slice {s.slice_id}": s for s in self._desk.slices()}
-            groups |= {f"candidate {i}": candidate for i, candidate in enumerate(self._candidates, start=1)}
-            self._groups = groups
-            self._dismissed = self._desk.dismissals(self._candidates)
-            self.table.show(self._frame(), keys=list(groups))
+            self._groups.read()
+            self.table.show(self._groups.frame(), keys=self._groups.keys)
             self.map.outline(self._chosen())
             self._allow()
 
     def to_html(self) -> str:
         """Return a still page: the map with the selection, the slices, and the first pictures."""
-        rows = failures_first(self._units, self._rows if len(self._rows) else np.arange(len(self._units)))
-        ids = [str(unit) for unit in self._units.index[rows[:_STILL_PICTURES]]]
-        return self._still(self._desk.thumbnails(ids, size=128))
+        return self._still(self._map_png())
+
+    def freeze(self) -> None:
+        """Put what is shown now into the cell's output, where the saved notebook and its exports have it.
+
+        Without this they have what was shown at first.
+
+        Raises
+        ------
+        StateError
+            The explorer wasn't displayed yet.
+        """
+        png = self._map_png()
+        if not self._output.update(self._still(png), png, repr(self)):
+            raise StateError("There is no output yet to put the still page into. Show the explorer in a cell first.")
 
     def __repr__(self) -> str:
         return f"Explorer({self._summary()})"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """Show the widget; where there is no kernel, a still page without the units' pictures."""
-        bundle: dict[str, Any] = super()._repr_mimebundle_(**kwargs) or {}
-        return {**bundle, "text/plain": repr(self), "text/html": self._still(())}
+    def _ipython_display_(self, **kwargs: Any) -> None:
+        """Show the widget, and a still page for where it can't be drawn."""
+        self._output.show({**(super()._repr_mimebundle_(**kwargs) or {}), "text/plain": repr(self)})
+        with caught(self.notice.error):
+            self.freeze()
 
-    def _still(self, thumbnails: Sequence[Any]) -> str:
+    def _map_png(self) -> bytes:
+        return map_png(self._units, self._projection, members=self._rows if len(self._rows) else None)
+
+    def _still(self, png: bytes) -> str:
+        rows = failures_first(self._units, self._rows if len(self._rows) else np.arange(len(self._units)))
+        ids = [str(unit) for unit in self._units.index[rows[:_STILL_PICTURES]]]
         return explorer_html(
             self._units,
-            self._projection,
-            slices=self._frame(),
+            png,
+            slices=self._groups.frame(),
             rows=self._rows,
-            thumbnails=thumbnails,
+            thumbnails=self._desk.thumbnails(ids, size=128),
             title=self._model or "",
         )
 
-    def _frame(self) -> pd.DataFrame:
-        # slices come before the candidates
-        reasons = [""] * (len(self._groups) - len(self._dismissed)) + self._dismissed
-        return slices_frame(self._groups.values(), self._units, self._failures, dismissed=reasons)
-
     def _summary(self) -> str:
-        slices = sum(isinstance(group, Slice) for group in self._groups.values())
+        groups = self._groups
         parts = [f"model {self._model}"] if self._model else []
-        parts += [f"{len(self._units):,} units", f"{slices} slices", f"{len(self._candidates)} candidates"]
+        parts += [f"{len(self._units):,} units", f"{groups.slices} slices", f"{len(groups.candidates)} candidates"]
         return ", ".join(parts)
 
     def _arranged(self) -> list[Any]:
@@ -201,8 +239,8 @@ class Explorer(VBox):
         row = {"flex_flow": "row wrap", "grid_gap": "12px", "align_items": "stretch", "overflow": "visible"}
         return [
             HBox([self.map, self.gallery], layout=Layout(**row)),
+            self.notice,  # in the middle: what was saved or went wrong must be in sight
             HBox([left, self.actions], layout=Layout(**row)),
-            self.notice,
             self.shortcuts,
         ]
 
@@ -219,7 +257,7 @@ class Explorer(VBox):
         }
 
     def _link(self) -> None:
-        for part in (self.map, self.gallery, self.table, self.inspector, self.shortcuts):
+        for part in (self.map, self.gallery, self.table, self.inspector, self.shortcuts, self.notice):
             part.on_error = self.notice.error
         self.map.on_select(lambda rows: self._select(rows, from_map=True))
         self.map.on_pick(self._look_at)
@@ -227,6 +265,7 @@ class Explorer(VBox):
         self.table.on_pick(self._pick_groups)
         self.inspector.on_describe(self._describe)
         self.actions.on_done(self._changed)
+        self.actions.on_discover(self._discover)
 
     def _select(self, rows: Rows, *, from_map: bool = False, typical_first: bool = False) -> None:
         with self._lock:
@@ -262,6 +301,36 @@ class Explorer(VBox):
                 self._inspection = self._desk.inspect(self.selection, self._model)
         self.inspector.show(self._inspection)
 
+    def _discover(self) -> None:
+        """Begin the search for candidates; what it finds comes into the table when it is done."""
+        with caught(self.notice.error):
+            if self._model is None:
+                return
+            work = self._desk.discovery(self._model)
+            self.actions.buttons["discover"].disabled = True
+            self.notice.begin("Discovering slices", cancel=work.cancel)
+            work.start(tell=self.notice.tell, done=self._discovered, failed=self._not_discovered)
+
+    def _discovered(self, found: Sequence[Candidate]) -> None:
+        with self._lock, caught(self.notice.error):
+            self._groups.candidates = list(found)
+            self.table.picked = [key for key in self.table.picked if not key.startswith("candidate ")]
+            self.refresh()
+            confirmed = sum(candidate.status == "confirmed" for candidate in found)
+            self.notice.say(f"{len(found)} candidates, {confirmed} of them confirmed on held-out units", kind="saved")
+        self._end_work()
+
+    def _not_discovered(self, error: Exception | None) -> None:
+        if error is None:
+            self.notice.say("stopped; the candidates are as they were")
+        else:
+            self.notice.error(error)
+        self._end_work()
+
+    def _end_work(self) -> None:
+        self.notice.end()
+        self.actions.buttons["discover"].disabled = False
+
     def _describe(self) -> None:
         if self._model is None or not len(self._rows):
             return
@@ -278,13 +347,15 @@ class Explorer(VBox):
         self.gallery.open_row(row)
 
     def _pick_groups(self, keys: list[str]) -> None:
-        groups = [self._groups[key] for key in keys]
-        members = [rows_of(self._units, group.members) for group in groups]
-        rows = np.concatenate(members) if members else np.empty(0, dtype=np.int64)
+        groups = self._groups.of(keys)
         self._suggest_name(groups)
         self.actions.note.value = groups[0].note if len(groups) == 1 and isinstance(groups[0], Slice) else ""
         self.map.outline(groups)
-        self._select(rows[np.sort(np.unique(rows, return_index=True)[1])], typical_first=len(groups) == 1)
+        self._select(self._groups.members(groups), typical_first=len(groups) == 1)
+        names = [group.name for group in groups if isinstance(group, Slice)]
+        for callback in self._pick_callbacks:
+            with caught(self.notice.error):
+                callback(names)
 
     def _suggest_name(self, groups: Sequence[Candidate | Slice]) -> None:
         """Put a candidate's words into the name field, unless a person has typed there."""
@@ -303,7 +374,7 @@ class Explorer(VBox):
         )
 
     def _chosen(self) -> list[Candidate | Slice]:
-        return [self._groups[key] for key in self.table.picked if key in self._groups]
+        return self._groups.of(self.table.picked)
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         unknown = [key for key in state if key not in _STATE]
@@ -314,17 +385,19 @@ class Explorer(VBox):
         if "order" in state:
             self.gallery.sort(state["order"])
         self.map.range = list(state.get("range", ()))
-        self.table.picked = [key for key in state.get("picked", ()) if key in self._groups]
+        self.table.picked = [key for key in state.get("picked", ()) if key in self._groups.keys]
         self.map.outline(self._chosen())
-        known = set(self._units.index)
-        self.select([unit for unit in state.get("selection", ()) if unit in known])
+        self.select_known(state.get("selection", ()))
 
     def _changed(self, slice_: Slice | None) -> None:
         with self._lock:
             if slice_ is not None:
-                self.table.picked = [f"slice {slice_.slice_id}"]
+                self.table.picked = [key_of(slice_)]
                 self.actions.name.value = self._suggested = ""
             self.refresh()
+        for callback in self._change_callbacks:
+            with caught(self.notice.error):
+                callback()
 
 
 def _lay_out(widget: Any, **rules: str) -> None:

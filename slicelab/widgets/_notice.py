@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Callable
+from typing import Any
 
 import traitlets
 
@@ -20,6 +22,8 @@ class Notice(GestureWidget):
         "plain", "busy", "saved" or "error".
     text, details
         The line and the traceback ("" for none).
+    work, share
+        What goes on beside the notebook ("" for nothing) and how much of it is done, in [0, 1] (-1: unknown).
     """
 
     _esm = module("notice.js")
@@ -27,6 +31,32 @@ class Notice(GestureWidget):
     kind = traitlets.Enum(("plain", "busy", "saved", "error"), "plain").tag(sync=True)
     text = traitlets.Unicode().tag(sync=True)
     details = traitlets.Unicode().tag(sync=True)
+    work = traitlets.Unicode().tag(sync=True)
+    share = traitlets.Float(-1.0).tag(sync=True)
+    _cancel: Callable[[], None] | None = None
+
+    def begin(self, work: str, *, cancel: Callable[[], None]) -> None:
+        """Show that something long has begun, with a button that calls `cancel`."""
+        self._cancel = cancel
+        self.tell(work, None)
+
+    def tell(self, work: str, share: float | None) -> None:
+        """Show what is being done and how much of it is done, in [0, 1]."""
+        with self.hold_sync():
+            self.work, self.share = visible(work), -1.0 if share is None else share
+
+    def end(self) -> None:
+        """Take the bar away."""
+        self._cancel = None
+        self.tell("", None)
+
+    def gestures(self) -> dict[str, Callable[[dict[str, Any]], None]]:
+        return {"cancel": self._stop}
+
+    def _stop(self, _content: dict[str, Any]) -> None:
+        if self._cancel is not None:
+            self.tell("stopping …", None)
+            self._cancel()
 
     def say(self, text: str, *, kind: str = "plain") -> None:
         """Show a line."""

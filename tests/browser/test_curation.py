@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
+from PIL import Image
 
 pytestmark = [pytest.mark.browser, pytest.mark.mongo, pytest.mark.slow]
 
@@ -31,6 +33,15 @@ import slicelab as sl
 lab = sl.open("parts")
 explorer = lab.explore("v3")
 """
+ODD = """
+odd = sl.load("odd", "<folder>/odd", "<folder>/odd.csv", {"v3": "<folder>/odd.csv"}, progress=False)
+odd.embed(progress=False)
+"""
+SHOW_ODD = """
+whole = open("<folder>/odd/broken.png", "rb").read()
+open("<folder>/odd/broken.png", "wb").write(whole[: len(whole) // 2])  # damaged since it was loaded
+odd.explore("v3")
+"""
 KEPT = "print(lab.suite('release').cases[0].name, len(lab.queue('review').items()), len(lab.dismissed()))"
 DRAWN = """() => { const g = document.querySelector('.slicelab-map .js-plotly-plot');
     return !!(g && g._fullData && g._fullData.some(t => t.x && t.x.length) && g.querySelector('.nsewdrag')); }"""
@@ -51,7 +62,28 @@ def parts(tmp_path_factory) -> Path:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     folder = tmp_path_factory.mktemp("curated")
+    draw_odd(folder)
     return module.draw(folder)
+
+
+def draw_odd(folder: Path) -> None:
+    """Pictures that a careless viewer shows wrongly: bright above, dark below, in the upright picture."""
+    (folder / "odd").mkdir()
+    ramp = np.linspace(1, 0, 60)[:, None] * np.ones((1, 90))  # 90 x 60
+    eight = Image.fromarray((250 * ramp).astype(np.uint8))
+    Image.fromarray((65000 * ramp).astype(np.uint16)).save(folder / "odd" / "sixteen.png")
+    alpha = Image.merge("RGBA", [eight] * 3 + [Image.new("L", eight.size, 255)])
+    alpha.save(folder / "odd" / "alpha.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6  # stored lying on its side: the viewer turns it by 90 degrees
+    eight.rotate(90, expand=True).save(folder / "odd" / "turned.jpg", exif=turned)
+    eight.resize((9000, 6000)).save(folder / "odd" / "huge.png")
+    eight.convert("P").save(folder / "odd" / "palette.png")
+    noise = np.random.default_rng(0).integers(0, 255, (60, 90), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "odd" / "broken.png")
+    names = ["sixteen.png", "alpha.png", "turned.jpg", "huge.png", "palette.png", "broken.png"]
+    lines = [f"{name},bolt,{'bolt' if i % 2 else 'nut'},0.9" for i, name in enumerate(names)]
+    (folder / "odd.csv").write_text("\n".join(["filepath,label,prediction,confidence", *lines, ""]))
 
 
 class Explored:
@@ -98,7 +130,7 @@ def test_the_whole_curation_and_a_new_kernel(page, server, run_notebook, shoot, 
     page.wait_for_function(DRAWN)
     explored = Explored(page)
     explored.lasso_upper_half()
-    expect(explored.title).to_contain_text("selected")
+    expect(explored.title).to_contain_text(re.compile(r"^[\d,]+ selected"))
     count = selected(explored.title.inner_text())
     assert 0 < count < 160
     expect(page.locator(".slicelab-inspector")).to_contain_text("Which models fail")
@@ -183,15 +215,45 @@ def test_the_whole_curation_and_a_new_kernel(page, server, run_notebook, shoot, 
     shoot(page, "curate-2-conflict-light")
     assert page.seen.errors == []
 
-    again = write(server, "again.ipynb", parts, AGAIN, SHOW,
-                  KEPT)  # fmt: skip
+    again = write(server, "again.ipynb", parts, AGAIN, SHOW, KEPT, ODD, SHOW_ODD)
     assert run_notebook(page, server, again) == []
     page.wait_for_function(DRAWN)
     expect(explored.row("dark nuts")).to_contain_text("slice v3")
     expect(explored.row("upper half")).to_contain_text("seen in the map")
     expect(page.locator(".jp-OutputArea-output", has_text="dark nuts 20 1").last).to_be_visible()
     explored.row("dark nuts").click()
-    expect(explored.title).to_contain_text("21 selected")
+    expect(explored.title.first).to_contain_text("21 selected")
+    odd_pictures_are_shown_as_they_are(page)
+    shoot(page, "curate-3-odd-light")
+    assert page.seen.errors == []
+
+
+def odd_pictures_are_shown_as_they_are(page) -> None:
+    """Each picture is upright, bright above and dark below, and small; a broken one says what is wrong with it."""
+    tiles = page.locator(".slicelab-gallery").last.locator(".slicelab-tile")
+    page.locator(".slicelab-gallery").last.scroll_into_view_if_needed()
+    tiles.locator("img").nth(4).wait_for()
+    seen = tiles.evaluate_all(
+        """all => Promise.all(all.map(async tile => {
+            const img = tile.querySelector('img');
+            const name = tile.title.split('\\n').at(-1);
+            if (!img) return [name, tile.querySelector('.slicelab-broken').textContent];
+            await img.decode();
+            const canvas = document.createElement('canvas'), c = canvas.getContext('2d');
+            [canvas.width, canvas.height] = [img.naturalWidth, img.naturalHeight];
+            c.drawImage(img, 0, 0);
+            const at = y => c.getImageData(canvas.width / 2, y, 1, 1).data[0];
+            return [name, [canvas.width, canvas.height, at(1), at(canvas.height >> 1), at(canvas.height - 2)]];
+        }))"""
+    )
+    pictures = dict(seen)
+    assert "truncated or damaged" in pictures.pop("broken.png")
+    assert set(pictures) == {"sixteen.png", "alpha.png", "turned.jpg", "huge.png", "palette.png"}
+    for name, (width, height, top, middle, bottom) in pictures.items():
+        assert (width, height) == ((128, 85) if name == "huge.png" else (90, 60)), name
+        assert top > 225, name
+        assert 110 < middle < 140, name
+        assert bottom < 25, name
 
 
 def add_cell(page, source: str) -> None:

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 import slicelab as sl
@@ -24,9 +25,9 @@ def run(parts, tmp_path, monkeypatch):
     assert placed.is_symlink()
     assert install_plugin(PLUGIN) == placed  # again is no harm
 
-    def give(name, *, selected=(), **params):
+    def give(operator, *, selected=(), **params):
         context = {"dataset": parts.dataset, "view": parts.dataset.view(), "selected": list(selected)}
-        answer = foo.execute_operator(f"@slicelab/slicelab/{name}", ctx=context, params=params)
+        answer = foo.execute_operator(f"@slicelab/slicelab/{operator}", ctx=context, params=params)
         return answer.result
 
     return give
@@ -51,6 +52,13 @@ def test_operators_do_what_the_lab_does(parts, run):
     assert len(parts.queue("app").items()) == 3
 
 
+def tell_server(app, ids):
+    """Tell the App's server that another client selected samples, as a page does when a person clicks pictures."""
+    origin = app.url.split("/datasets/")[0]
+    event = {"event": "select_samples", "data": {"samples": [{"id": i} for i in ids]}, "subscription": "a page"}
+    assert httpx.post(f"{origin}/event", json=event).status_code == 200
+
+
 def test_selection_follows_both_ways(parts):
     """The explorer's selection is the App's, and the App's the explorer's, without an echo."""
     explorer = parts.explore("v3")
@@ -63,15 +71,49 @@ def test_selection_follows_both_ways(parts):
         explorer.on_select(heard.append)
         ids = dict(zip(*parts.dataset.values(["key", "id"]), strict=True))
         other = units[1:2]
-        # What the App's server sends when a person clicks a picture there.
-        from fiftyone.core.session.events import SelectSamples
-
-        app.session._client.dispatch_event(SelectSamples([ids[key] for key in other]))
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while explorer.selection != other and time.monotonic() < end:
-            time.sleep(0.1)
+            tell_server(app, [ids[key] for key in other])
+            time.sleep(1)
         assert explorer.selection == other
         time.sleep(0.5)
         assert heard == [other]
     finally:
         app.close()
+
+
+def test_slices_follow_both_ways(parts):
+    """A slice made or chosen in the explorer is a view in the App; a view chosen there is chosen in the explorer."""
+    parts.create_slice("dark ones", rule='label == "nut" and dark')
+    explorer = parts.explore("v3")
+    app = parts.open_app(explorer)
+    try:
+        explorer.select(list(explorer._units.index[:5]))
+        explorer.actions.name.value = "made beside the App"
+        explorer.actions.buttons["new"].click()
+        assert explorer.notice.kind == "saved", explorer.notice.text
+        assert app.session.dataset.has_saved_view("made beside the App")
+        explorer.pick("dark ones")
+        assert app.session.view.name == "dark ones"
+        assert len(app.session.view) == 20
+        slug = app.session.dataset._get_saved_view_doc("made beside the App").slug
+        end = time.monotonic() + 60
+        while len(explorer.selection) != 5 and time.monotonic() < end:
+            choose_view(app, slug)  # again: a session that has just joined may not listen yet
+            time.sleep(1)
+        assert len(explorer.selection) == 5
+        assert [row["name"] for row in explorer.table.rows if row["key"] in explorer.table.picked] == [
+            "made beside the App"
+        ]
+    finally:
+        app.close()
+
+
+def choose_view(app, slug):
+    """Tell the App's server that a page chose a saved view."""
+    origin, _ = app.url.split("/datasets/")
+    query = """mutation look($dataset: String!, $slug: String!) {
+        setView(subscription: "a page", session: null, datasetName: $dataset, savedViewSlug: $slug, form: {})}"""
+    variables = {"dataset": app.session.dataset.name, "slug": slug}
+    answer = httpx.post(f"{origin}/graphql", json={"query": query, "variables": variables}, timeout=30).json()
+    assert not answer.get("errors"), answer

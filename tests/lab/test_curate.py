@@ -134,3 +134,22 @@ def test_wrong_curation_is_named_and_changes_nothing(parts, call, error, words):
     with pytest.raises(error, match=words):
         call(parts)
     assert content(parts) == before
+
+
+def test_a_slice_from_fiftyones_own_expression(lab):
+    """What a ViewField expression matches now becomes the members; what can't be matched is refused in words."""
+    from fiftyone import ViewField
+
+    made = lab.create_slice("by FiftyOne", rule=(ViewField("line") == "A") & (ViewField("dark") == True))  # noqa: E712
+    units = lab.units("v3")
+    assert set(made.members) == set(units.index[(units["line"] == "A") & units["dark"]])
+    assert made.rule is None
+    assert made.note.startswith("FiftyOne: ")
+    assert "$line" in made.note
+    with pytest.raises(RuleError, match="FiftyOne can't match by"):
+        lab.create_slice("broken", rule=ViewField("line").substr(0, "x"))
+    with pytest.raises(InvalidInputError, match="A rule is a text"):
+        lab.create_slice("no rule", rule=3)
+    with pytest.raises(InvalidInputError, match="not both"):
+        lab.create_slice("both", rule=ViewField("dark"), units=list(units.index[:2]))
+    lab.delete_slice("by FiftyOne")

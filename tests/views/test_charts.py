@@ -75,7 +75,9 @@ def test_still_page_escapes_and_counts(units, projection) -> None:
     units["label"] = evil
     slices = slices_frame([Slice(f"{evil}{i}", ("u1",), note=evil) for i in range(23)], units)
     tiles = [Thumbnail("u1", b"\xff\xd8"), Thumbnail(evil, b"", problem=evil)]
-    page = explorer_html(units, projection, slices=slices, rows=np.array([1]), thumbnails=tiles, title=evil)
+    page = explorer_html(
+        units, map_png(units, projection), slices=slices, rows=np.array([1]), thumbnails=tiles, title=evil
+    )
     assert evil not in page
     assert page.count("&lt;img src=x") >= 40
     assert "and 3 more" in page

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
 from slicelab.core import Candidate, Slice
-from slicelab.views import slices_frame
+from slicelab.views import SliceRows, slice_outlines, slices_frame
 
 
 def test_a_slice_is_counted_in_the_units(units) -> None:
@@ -49,3 +51,30 @@ def test_empty_slices_and_no_slices(units) -> None:
     assert row["size"] == 0
     assert np.isnan(row["failure_rate"])
     assert list(slices_frame([], units).columns) == list(slices_frame([Slice("s", ())], units).columns)
+
+
+def test_only_what_changed_is_counted_again(units) -> None:
+    """The table of the same slices is the same; a slice with other members or words is read anew, one gone is gone."""
+    rows = SliceRows(units)
+    kept, changed = Slice("kept", ("u0", "u1")), Slice("changed", ("u0",))
+    first = rows.frame([kept, changed])
+    counted = rows.members(kept)
+    assert rows.frame([kept, changed]).equals(first)
+    assert rows.members(replace(kept)) is counted  # the same slice, read from the store again
+    other = replace(changed, members=("u1", "u2", "u3"), note="more")  # of the same version
+    again = rows.frame([kept, other])
+    assert again.loc[1, ["size", "description"]].tolist() == [3, "more"]
+    assert rows.members(kept) is counted
+    assert rows.frame([other])["name"].tolist() == ["changed"]
+
+
+def test_candidates_are_found_by_their_ids(units) -> None:
+    """A candidate's row positions count other units than the frame that is shown; its ids tell which are meant."""
+    found = Candidate(np.array([0, 1]), np.zeros(2, np.float32), 2, 1, 0.5, (0.1, 0.9), 0.5, 0.01, 0.02,
+                      unit_ids=("u7", "u3"))  # fmt: skip
+    assert SliceRows(units).members(found).tolist() == [7, 3]
+    assert (
+        slices_frame([found], units[::-1])["confusion"].tolist() == slices_frame([found], units)["confusion"].tolist()
+    )
+    (outline,) = slice_outlines([found], units, np.arange(120, dtype=np.float32).reshape(60, 2))
+    assert (outline["x"], outline["y"]) == (10.0, 11.0)  # between the places of u3 and u7

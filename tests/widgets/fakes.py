@@ -137,6 +137,20 @@ def draw_jpeg(row: int, size: int) -> bytes:
     return buffer.getvalue()
 
 
+class FakeWork:
+    """A search whose steps the test takes."""
+
+    def __init__(self, units: pd.DataFrame) -> None:
+        self.units, self.stopped = units, False
+
+    def start(self, *, tell, done, failed) -> None:
+        self.tell, self.done, self.failed = tell, done, failed
+
+    def cancel(self) -> None:
+        self.stopped = True
+        self.failed(None)
+
+
 class FakeDesk:
     """Keeps slices in memory as the real one keeps them in a database: versions, undo, redo, conflicts."""
 
@@ -179,6 +193,10 @@ class FakeDesk:
 
     def describe(self, units: Sequence[str], model: str) -> Rule | None:
         return Rule("brightness < 0.5", 0.8, 0.7, 10) if len(units) > 3 else None
+
+    def discovery(self, model: str) -> FakeWork:
+        self.work = FakeWork(self.units)
+        return self.work
 
     def neighbours(self, unit: str, model: str, *, count: int = 8) -> list[str]:
         right = self.units[(self.units["label"] == self.units.loc[unit, "label"]) & ~self.units["failure"]]

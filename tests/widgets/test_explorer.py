@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+
 import numpy as np
 import pytest
 
-from slicelab.core import Bar, InvalidInputError, NotFoundError
+from slicelab.core import Bar, InvalidInputError, NotFoundError, StateError
 from slicelab.widgets import Explorer
 
 KNIVES = [0, 4, 8, 12]
@@ -250,11 +252,44 @@ def test_still_page_and_bundle(explorer, lasso, desk) -> None:
     assert page.count("data:image/png;base64,") == 1
     assert "<script" not in page
     assert "3 selected" in page
-    bundle = explorer._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert bundle["text/plain"] == "Explorer(model v3, 200 units, 0 slices, 2 candidates)"
-    assert "knife taken for its neighbour" in bundle["text/html"]
-    assert "data:image/jpeg" not in bundle["text/html"]
+    assert "knife taken for its neighbour" in page
+
+
+def test_a_cell_shows_the_widget_and_a_still_page(explorer, lasso, outputs) -> None:
+    """Two outputs: the still page, with a picture for PDF, and the widget; `freeze` puts in what is selected now."""
+    explorer._ipython_display_()
+    (empty, widget), (still,) = outputs["display"], outputs["update"]
+    assert "application/vnd.jupyter.widget-view+json" in widget
+    assert "text/html" not in widget  # else an export would show the page twice
+    assert widget["text/plain"] == "Explorer(model v3, 200 units, 0 slices, 2 candidates)"
+    assert empty == {"text/plain": ""}
+    assert still["text/html"].startswith(f'<div class="slicelab-still-{explorer.map.address}">')
+    assert "nothing selected" in still["text/html"]
+    assert still["text/html"].count("data:image/jpeg;base64,") == 18
+    assert base64.b64decode(still["image/png"]).startswith(b"\x89PNG")
+    assert len(still["text/html"]) < 250_000
+    lasso(explorer.map, [0, 1, 2])
+    explorer.freeze()
+    assert "3 selected" in outputs["update"][1]["text/html"]
+
+
+def test_freezing_what_was_not_shown_is_refused(explorer) -> None:
+    """Without an output there is nothing to put the page into, and the error says so."""
+    with pytest.raises(StateError, match="Show the explorer in a cell first"):
+        explorer.freeze()
+
+
+@pytest.fixture
+def outputs(monkeypatch) -> dict[str, list[dict]]:
+    """The bundles that IPython is given to show, and to put in the place of shown ones."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    seen = {"display": [], "update": []}
+    shell = InteractiveShell.instance()
+    publish = lambda data, *_, update=False, **__: seen["update" if update else "display"].append(data)  # noqa: E731
+    monkeypatch.setattr(shell.display_pub, "publish", publish)
+    yield seen
+    InteractiveShell.clear_instance()
 
 
 def test_hostile_text_only_escaped(fakes) -> None:
@@ -267,7 +302,7 @@ def test_hostile_text_only_escaped(fakes) -> None:
         desk.note_slice(text, text)
     explorer = Explorer(units, fakes.make_projection(), desk=desk, model=fakes.HOSTILE[0])
     explorer.map.recolour("label")
-    page = explorer.to_html() + explorer._repr_mimebundle_()["text/html"]
+    page = explorer.to_html()
     explorer.select(list(units.index[:3]))
     plot = str([explorer.map.layers, explorer.map.outlines, explorer.map.scale])
     for text in fakes.HOSTILE:
@@ -399,3 +434,35 @@ def test_orders_and_neighbours_of_the_gallery(explorer, lasso, send, units) -> N
     send(explorer.gallery, {"kind": "sort", "order": "by magic"})
     assert explorer.gallery.order == "least confident"
     assert "order" in explorer.notice.text
+
+
+def test_discovery_is_told_and_found(explorer, desk, fakes, units) -> None:
+    """The button begins a search; its progress is shown, and what it finds takes the place of the old candidates."""
+    explorer.table._handle_custom_msg({"kind": "pick", "keys": ["candidate 1"]}, [])
+    explorer.actions.buttons["discover"].click()
+    assert explorer.notice.work == "Discovering slices"
+    assert explorer.actions.buttons["discover"].disabled
+    desk.work.tell("Measuring", 0.25)
+    assert (explorer.notice.work, explorer.notice.share) == ("Measuring", 0.25)
+    desk.work.done(fakes.make_candidates(units, ["spoon"]))
+    assert [row["name"] for row in explorer.table.rows] == ["spoon taken for its neighbour"]
+    assert explorer.table.picked == []  # it was another candidate that had this key
+    assert explorer.notice.work == ""
+    assert explorer.notice.text == "1 candidates, 0 of them confirmed on held-out units"
+    assert not explorer.actions.buttons["discover"].disabled
+
+
+def test_discovery_is_stopped_or_fails(explorer, desk) -> None:
+    """Cancel stops it and changes nothing; an error is shown with its traceback; both can be tried again."""
+    before = list(explorer.table.rows)
+    explorer.actions.buttons["discover"].click()
+    explorer.notice._handle_custom_msg({"kind": "cancel"}, [])
+    assert desk.work.stopped
+    assert explorer.notice.text == "stopped; the candidates are as they were"
+    explorer.actions.buttons["discover"].click()
+    desk.work.failed(StateError("No vectors."))
+    assert explorer.notice.text == "StateError: No vectors."
+    assert explorer.table.rows == before
+    assert (explorer.notice.work, explorer.actions.buttons["discover"].disabled) == ("", False)
+    explorer.notice._handle_custom_msg({"kind": "cancel"}, [])  # a late click
+    assert explorer.notice.text == "StateError: No vectors."

@@ -140,6 +140,7 @@ function render({ model, el }) {
   let traces = []; // rows of each drawn trace
   let way = "replace";
   let hovered = -1;
+  let drawings = 0;
   let timer = null;
   let url = "";
   let sight = model.get("range").length ? model.get("range") : full;
@@ -220,7 +221,9 @@ function render({ model, el }) {
       legend: { orientation: "h", y: -0.01, yanchor: "top", x: 0, itemsizing: "constant" },
       coloraxis: { colorscale: "Cividis", colorbar: { title: { text: model.get("scale") }, thickness: 10 } },
       newselection: { line: { color: "#767676", dash: "dot", width: 1.5 } }, selections: [], shapes, annotations,
-      modebar: { bgcolor: "rgba(0,0,0,0)", color: "#8C8C8C", activecolor: "#0072B2" }, uirevision: "map" };
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: "#8C8C8C", activecolor: "#0072B2" }, uirevision: "map",
+      // plotly keeps the outline of a lasso as the person's own otherwise, and a drag inside it moves it, never zooms.
+      selectionrevision: ++drawings };
   }
 
   const CONFIG = { displaylogo: false, responsive: false, doubleClick: "reset", doubleClickDelay: 350,
@@ -343,6 +346,8 @@ function render({ model, el }) {
     plot.on("plotly_unhover", unhover);
     plot.on("plotly_relayout", moved);
     resized.observe(plot);
+    const still = `.slicelab-still-${model.get("address")}`; // is for pages that can't draw this
+    make("style", "", root, `${still}, .jp-OutputArea-child:has(${still}) { display: none; }`);
     draw(); // what changed while plotly was on its way
   }).catch((error) => {
     wait.textContent = `plotly can't be started: ${error}; run the cell again`;

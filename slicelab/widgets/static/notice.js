@@ -8,7 +8,18 @@ function render({ model, el }) {
   const trace = document.createElement("pre");
   summary.textContent = "Traceback";
   more.append(summary, trace);
-  root.append(text, more);
+  const work = document.createElement("div");
+  const doing = document.createElement("span");
+  const bar = document.createElement("progress");
+  const stop = document.createElement("button");
+  work.className = "slicelab-work";
+  stop.type = "button";
+  stop.className = "slicelab-button slicelab-cancel";
+  stop.textContent = "Cancel";
+  stop.onclick = () => model.send({ kind: "cancel" });
+  bar.setAttribute("aria-label", "How much is done");
+  work.append(doing, bar, stop);
+  root.append(text, more, work);
   el.append(root);
 
   function draw() {
@@ -20,10 +31,19 @@ function render({ model, el }) {
     more.hidden = !model.get("details");
     more.open = false;
   }
-  for (const name of ["kind", "text", "details"]) model.on(`change:${name}`, draw);
+  function drawWork() {
+    const share = model.get("share");
+    work.hidden = !model.get("work");
+    doing.textContent = share < 0 ? model.get("work") : `${model.get("work")} ${Math.round(100 * share)} %`;
+    if (share < 0) bar.removeAttribute("value"); // how long it takes isn't known
+    else bar.value = share;
+  }
+  const events = { kind: draw, text: draw, details: draw, work: drawWork, share: drawWork };
+  for (const [name, act] of Object.entries(events)) model.on(`change:${name}`, act);
   draw();
+  drawWork();
   return () => {
-    for (const name of ["kind", "text", "details"]) model.off(`change:${name}`, draw);
+    for (const [name, act] of Object.entries(events)) model.off(`change:${name}`, act);
   };
 }
 

@@ -124,7 +124,7 @@ function render({ model, el }) {
     const hadFocus = body.contains(document.activeElement);
     body.replaceChildren(...rows.map((row) => drawRow(row, picked.has(row.key), row.key === start)));
     if (!rows.length) {
-      const cell = make("td", "slicelab-empty", make("tr", "", body), all ? "nothing matches the filter" : "no slices yet: lasso points on the map, name them, New slice");
+      const cell = make("td", "slicelab-empty", make("tr", "", body), all ? "nothing matches the filter" : "no slices yet: Discover slices, or lasso points on the map, name them, New slice");
       cell.colSpan = columns.length;
     }
     if (hadFocus) body.querySelector("tr[tabindex='0']")?.focus();

@@ -42,10 +42,14 @@ else:
             for key, outcome in zip(units["key"], units["outcome"]))
     dataset.add_samples(made, num_samples=len(units), validate=False, progress=False)
 results = fob.compute_visualization(dataset, points=projection, brain_key="map", progress=False)
-plot = results.visualize(labels="outcome.label", height=480)
+session = fo.launch_app(dataset, port={port}, address="127.0.0.1", auto=False)
 line = ipywidgets.HTML("0 selected")
 line.add_class("peer-line")
+"""
+FIFTYONE_PLOT = """
+plot = results.visualize(labels="outcome.label", height=480)
 plot.register_selection_callback(lambda ids: setattr(line, "value", f"{{len(ids)}} selected"))
+session.plots.attach(plot, name="map")
 plot.show()
 """
 LINE = "line"
