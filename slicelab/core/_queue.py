@@ -103,7 +103,9 @@ class AnnotationTask:
     predicted_label, predicted_confidence, predicted_boxes
         The model's, empty in blind mode.
     items
-        Item ids of the queue that this task answers.
+        Item ids of the queue that this task answers; none for a gold probe.
+    gold_label, gold_boxes
+        A gold probe's right answer, which is in no file that goes out; None: the task is no probe.
     """
 
     task_id: str
@@ -123,6 +125,13 @@ class AnnotationTask:
     predicted_confidence: float | None = None
     predicted_boxes: tuple[Box, ...] = ()
     slice_name: str = ""
+    gold_label: str | None = None
+    gold_boxes: tuple[Box, ...] | None = None
+
+    @property
+    def is_probe(self) -> bool:
+        """True for a task whose right answer is known: it scores the annotator and is never merged."""
+        return self.gold_label is not None or self.gold_boxes is not None
 
 
 @dataclass(frozen=True)
@@ -141,7 +150,7 @@ class Batch:
     schema_version: int = 1
 
 
-RETURN_STATUSES = ("matched", "unmatched", "duplicated", "unreviewed", "rejected")
+RETURN_STATUSES = ("matched", "unmatched", "duplicated", "unreviewed", "conflicting", "rejected")
 
 
 @dataclass(frozen=True)
@@ -153,14 +162,15 @@ class ReturnedRow:
     status
         "matched": a person's answer to a task of the batch. "unmatched": no task is its. "duplicated": an answer
         to this task stands earlier in the file. "unreviewed": no person submitted it (or it was skipped).
-        "rejected": it can't be an answer (unknown class, box out of frame, ...).
+        "conflicting": another annotator gave another answer to this task. "rejected": it can't be an answer (unknown
+        class, box out of frame, ...).
     task_id, matched_by
         The task, and by what it was found: "id", "hash" or "name" ('' when unmatched).
     label, boxes
         The answer; boxes None for classification.
     """
 
-    status: Literal["matched", "unmatched", "duplicated", "unreviewed", "rejected"]
+    status: Literal["matched", "unmatched", "duplicated", "unreviewed", "conflicting", "rejected"]
     item: str
     reason: str = ""
     line: int | None = None
@@ -186,6 +196,8 @@ class Return:
         Every answer in the file: rows in = sum over the statuses.
     missing
         Task ids of the batch to which nothing came back.
+    annotator
+        Who answered, where the file doesn't say; '' where nobody said so.
     """
 
     batch_id: str
@@ -195,6 +207,7 @@ class Return:
     sha256: str
     rows: tuple[ReturnedRow, ...]
     missing: tuple[str, ...] = ()
+    annotator: str = ""
     received_at: str = field(default_factory=now)
     received_by: str = field(default_factory=actor)
     schema_version: int = 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +22,10 @@ from slicelab.core import (
     Return,
     Slice,
     StateError,
+    check_name,
 )
+from slicelab.curation import Decided
+from slicelab.lab._decisions import Decisions
 from slicelab.lab._flips import flips
 from slicelab.lab._suggest import check_budget, suggest
 from slicelab.lab._units import Units
@@ -75,7 +78,7 @@ class Merged:
         return "\n".join([head, *(f"  {flip}" for flip in self.flips)])
 
 
-class LabQueue:
+class LabQueue(Decisions):
     """Items that wait for a person's decision about a label; made by `Lab.queue`."""
 
     def __init__(
@@ -224,8 +227,11 @@ class LabQueue:
         queued = self.items(state="queued")[:limit]
         if not queued:
             raise StateError(f"Queue {self.name!r} has nothing to export: {self.counts() or 'it is empty'}.")
+        return self._batch_of(queued, model=model, blind=blind), queued
+
+    def _batch_of(self, queued: Sequence[QueueItem], *, model: str | None, blind: bool) -> Batch:
         table = self._units.table()
-        batch = curation.make_batch(
+        return curation.make_batch(
             queued,
             samples=table.samples,
             boxes=table.boxes,
@@ -237,7 +243,49 @@ class LabQueue:
             model=model,
             blind=blind,
         )
-        return batch, queued
+
+    def export_again(
+        self,
+        format: str,  # noqa: A002
+        folder: str | Path,
+        *,
+        images: Literal["copy", "none"] = "copy",
+        blind: bool = True,
+        media_url: str | None = None,
+        archive: bool = False,
+    ) -> Exported:
+        """Send exactly the items that need a second opinion out once more, as a batch of its own.
+
+        Parameters
+        ----------
+        format, folder, images, media_url, archive
+            As `export`.
+        blind
+            True: the next annotator sees neither the present labels nor, ever, the earlier answers.
+
+        Returns
+        -------
+        Exported
+            Once it came back, `decide` joins its answers with those of the earlier rounds.
+        """
+        waiting = self.items(state="needs_second_opinion")
+        if not waiting:
+            raise StateError(
+                f"No item of queue {self.name!r} needs a second opinion: {self.counts() or 'it is empty'}."
+            )
+        again = [curation.move_item(item, "queued") for item in waiting]
+        batch = self._batch_of(again, model=None, blind=blind)
+        paths = annotation.write_batch(
+            batch, folder, format=format, images=images, media_url=media_url, blind=blind, archive=archive
+        )
+        out = [curation.move_item(item, "exported", batch_id=batch.batch_id) for item in again]
+        steps = [
+            step
+            for before, mid, after in zip(waiting, again, out, strict=True)
+            for step in ((before, mid), (mid, after))
+        ]
+        self._queues.move(steps, with_batch=batch)
+        return Exported(batch, format, tuple(paths))
 
     def write(
         self,
@@ -261,6 +309,7 @@ class LabQueue:
         batch: Batch | str | None = None,
         format: str | None = None,  # noqa: A002
         all_reviewed: bool = False,
+        annotator: str = "",
     ) -> Return:
         """Read what the annotation team sent back and say what it is; labels aren't changed yet.
 
@@ -275,11 +324,15 @@ class LabQueue:
         all_reviewed
             CVAT and COCO can't say who finished an image: an answer counts when the image is marked as reviewed or
             differs. True: a person has looked at every image in the file.
+        annotator
+            Who answered, where the file doesn't say.
 
         Returns
         -------
         Return
-            Every row as matched, unmatched, duplicated, unreviewed or rejected. The same file again changes nothing.
+            Every row as matched, unmatched, duplicated, unreviewed, conflicting or rejected. The same file again
+            changes nothing. Where this answer and another person's to the same task differ, its items need a second
+            opinion: `decide` joins the answers, `export_again` asks others.
 
         Raises
         ------
@@ -287,37 +340,54 @@ class LabQueue:
             The file can't be read; nothing was changed.
         """
         returned, of_batch = self._read(path, batch, format, all_reviewed)
-        outcome = curation.apply_return(returned, of_batch, self.items())
-        before = {item.item_id: item for item in self.items()}
-        self._queues.save_return(returned, [(before[item.item_id], item) for item in outcome.items])
+        if annotator:
+            returned = replace(returned, annotator=check_name(annotator, "name of the annotator"))
+        given = curation.given_answers(self.batches(), [*self.returns(), returned])
+        self._queues.save_return(returned, curation.return_moves(returned, of_batch, self.items(), given))
         return returned
 
-    def merge(self, returned: Return, *, into: str) -> Merged:
-        """Write the matched answers of a return as a new version of the labels; the old ones stay.
+    def merge(
+        self, returned: Return | Decided | Sequence[Return | Decided], *, into: str, only_accepted: bool = False
+    ) -> Merged:
+        """Write the matched answers of returns as a new version of the labels; the old ones stay.
 
         Parameters
         ----------
         returned
-            From `receive`.
+            From `receive` or `decide`, or several of them (the rounds of a second opinion).
         into
             Name of the new label field, like "ground_truth_v2". It is the truth from then on.
+        only_accepted
+            True: only what was accepted; False: also what came back and nobody judged. What was rejected, needs a
+            second opinion, or is a gold probe is never merged.
 
         Raises
         ------
         ConflictError
             The field is there already, or somebody merged this return.
         """
-        done = self._queues.merged_into(returned)
-        if done is not None:
-            raise StateError(f"This return was merged into {done!r} already; nothing was changed.")
-        batch = self._queues.batch(returned.batch_id)
+        wanted = [returned] if isinstance(returned, Return | Decided) else list(returned)
+        returns = [each.returned if isinstance(each, Decided) else each for each in wanted]
+        done = [self._queues.merged_into(each) for each in returns]
+        if not returns or all(done) or any(d not in (None, into) for d in done):
+            where = next((d for d in done if d not in (None, into)), None) or next(iter(done), None)
+            raise StateError(f"This return was merged into {where!r} already; nothing was changed.")
         items = self.items()
-        outcome = curation.apply_return(returned, batch, items)
+        if only_accepted:
+            items = [i for i in items if i.state in ("accepted", "merged")]
+        batches = [self._queues.batch(each.batch_id) for each in returns]
+        counted = curation.without_decided(returns, self.returns())
+        outcomes = [curation.apply_return(r, b, items) for r, b in zip(counted, batches, strict=True)]
+        outcome = curation.joined(outcomes)
         if not outcome.tasks:
-            raise InvalidInputError(f"The return {returned.file!r} has no answer that counts: {returned}.")
+            raise InvalidInputError(f"There is no answer that counts in {', '.join(map(str, returns))}.")
         table = self._units.table()
         samples, boxes = curation.merge_labels(table.samples, table.boxes, outcome)
-        provenance = {"batch": batch.batch_id, "file_sha256": returned.sha256, "by": returned.received_by}
+        provenance = {
+            "batch": ", ".join(r.batch_id for r in returns),
+            "file_sha256": ", ".join(r.sha256 for r in returns),
+            "by": returns[-1].received_by,
+        }
         if not self._was_written(into, provenance):
             self._datasets.write_label_version(
                 self.dataset,
@@ -326,7 +396,9 @@ class LabQueue:
                 boxes={k: boxes.loc[boxes["key"] == k, list(BOX_COLUMNS)] for k in outcome.boxes},
                 provenance=provenance,
             )
-        self._queues.mark_merged(returned, into, _merge_moves(items, batch, set(outcome.tasks.values())))
+        for each, batch, found, before in zip(returns, batches, outcomes, done, strict=True):
+            if before is None:
+                self._queues.mark_merged(each, into, _merge_moves(items, batch, set(found.tasks.values())))
         labels = _differences(table.samples, samples, table.boxes, boxes)
         return Merged(into, outcome.changed, outcome.confirmed, labels, self.explain(into))
 

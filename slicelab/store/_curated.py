@@ -25,6 +25,7 @@ from slicelab.core import (
     ReturnedRow,
     Slice,
     did_you_mean,
+    hash_value,
     now,
 )
 
@@ -418,8 +419,9 @@ class Queues:
 
 
 def return_id(returned: Return) -> str:
-    """Id of a return: the same file for the same batch is the same return."""
-    return f"{returned.batch_id}:{returned.sha256}"
+    """Id of a return: the same file for the same batch, from the same person, is the same return."""
+    whose = f":{hash_value(returned.annotator)[:12]}" if returned.annotator else ""
+    return f"{returned.batch_id}:{returned.sha256}{whose}"
 
 
 def _chunks(items: Sequence[QueueItem], size: int = 2000) -> list[Sequence[QueueItem]]:
@@ -463,7 +465,9 @@ def _batch(record: dict[str, Any], tasks: Sequence[dict[str, Any]]) -> Batch:
 
 def _task(values: dict[str, Any]) -> AnnotationTask:
     lists = {k: tuple(values[k]) for k in ("items", "units", "reasons")}
-    boxes = {k: _boxes(values[k]) for k in ("boxes", "predicted_boxes")}
+    boxes: dict[str, Any] = {k: _boxes(values[k]) for k in ("boxes", "predicted_boxes")}
+    if values.get("gold_boxes") is not None:
+        boxes["gold_boxes"] = _boxes(values["gold_boxes"])
     return AnnotationTask(**values | lists | boxes)
 
 
