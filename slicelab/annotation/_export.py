@@ -54,6 +54,11 @@ class Export:
     media_url: str | None = None
     blind: bool = False
 
+    @property
+    def is_blind(self) -> bool:
+        """True where the present labels don't go out."""
+        return self.blind or self.batch.blind
+
     def names(self) -> dict[str, str]:
         """Return the file name of each task: a safe one for copies, else its key."""
         return (
@@ -62,11 +67,11 @@ class Export:
 
     def label(self, task: AnnotationTask) -> str | None:
         """Return the label that the annotators may see."""
-        return None if self.blind else task.label
+        return None if self.is_blind else task.label
 
     def boxes(self, task: AnnotationTask) -> tuple[Box, ...]:
         """Return the boxes that the annotators may see."""
-        return () if self.blind else task.boxes
+        return () if self.is_blind else task.boxes
 
 
 def to_json(value: Any) -> bytes:

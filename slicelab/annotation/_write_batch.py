@@ -211,7 +211,7 @@ def _manifest(export: Export, kind: str, hashes: dict[str, str]) -> dict[str, An
         "task": batch.task,
         "classes": list(batch.classes),
         "format": kind,
-        "blind": export.blind,
+        "blind": export.is_blind,
         "created_at": batch.created_at,
         "tasks": [
             {

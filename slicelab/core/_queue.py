@@ -136,7 +136,13 @@ class AnnotationTask:
 
 @dataclass(frozen=True)
 class Batch:
-    """The items of one export."""
+    """The items of one export.
+
+    Parameters
+    ----------
+    blind
+        True: neither the present labels nor a model's predictions are shown to the annotators.
+    """
 
     queue: str
     dataset: str
@@ -144,6 +150,7 @@ class Batch:
     classes: tuple[str, ...]
     tasks: tuple[AnnotationTask, ...]
     model: str | None = None
+    blind: bool = False
     batch_id: str = field(default_factory=new_id)
     created_at: str = field(default_factory=now)
     created_by: str = field(default_factory=actor)

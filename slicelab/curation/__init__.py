@@ -28,20 +28,25 @@ from slicelab.curation._edit_slices import (
     rename,
     split,
 )
+from slicelab.curation._gold_probes import add_probes
 from slicelab.curation._history import next_redo, next_undo
 from slicelab.curation._roadmap import roadmap
 from slicelab.curation._rules import evaluate_rule, rule_columns
+from slicelab.curation._sample_units import SAMPLINGS, Sampling, sample_units
 from slicelab.curation._undo import describe, invert
 from slicelab.curation._work_queue import add_items, make_batch, move_item
 
 __all__ = [
     "CONSENSUS",
+    "SAMPLINGS",
     "Decided",
     "GivenAnswer",
     "ReturnOutcome",
+    "Sampling",
     "accept",
     "add",
     "add_items",
+    "add_probes",
     "all_agree",
     "answer_frame",
     "answers_by_task",
@@ -71,6 +76,7 @@ __all__ = [
     "roadmap",
     "rule_columns",
     "rule_drift",
+    "sample_units",
     "split",
     "without_decided",
 ]

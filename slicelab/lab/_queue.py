@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -24,7 +24,7 @@ from slicelab.core import (
     StateError,
     check_name,
 )
-from slicelab.curation import Decided
+from slicelab.curation import Decided, Sampling
 from slicelab.lab._decisions import Decisions
 from slicelab.lab._flips import flips
 from slicelab.lab._suggest import check_budget, suggest
@@ -124,6 +124,9 @@ class LabQueue(Decisions):
         instruction: str = "",
         priority: float | None = None,
         limit: int | None = None,
+        sampling: Sampling = "worst",
+        by: str = "label",
+        embeddings: str = "default",
     ) -> int:
         """Queue units for a person's decision.
 
@@ -140,7 +143,12 @@ class LabQueue(Decisions):
         priority
             None: the loss under that model.
         limit
-            At most this many, the highest priorities.
+            The budget: at most this many.
+        sampling
+            Which ones: "worst" (the highest priorities), "stratified" by the column `by`, "diverse" in the embedding of
+            that name, "random"; "all" without a limit.
+        by, embeddings
+            For "stratified" and "diverse".
 
         Returns
         -------
@@ -165,9 +173,19 @@ class LabQueue(Decisions):
             priority=priority,
             existing=self.items(),
         )
-        new = sorted(new, key=lambda item: -item.priority)[:limit]
+        units = frame.loc[[i.unit for i in new]].assign(priority=[i.priority for i in new])
+        chosen = set(self._sampled(units, limit, sampling, by, embeddings))
+        new = sorted((i for i in new if i.unit in chosen), key=lambda item: -item.priority)
         self._queues.add(new)
         return len(new)
+
+    def _sampled(self, units: pd.DataFrame, budget: int | None, how: Sampling, by: str, embeddings: str) -> pd.Index:
+        vectors = None
+        if how == "diverse":
+            names, rows = self._vectors.load(embeddings)
+            at = pd.Index(names).get_indexer(units.index)
+            units, vectors = units[at >= 0], rows[at[at >= 0]]
+        return curation.sample_units(units, budget, sampling=how, by=by, vectors=vectors)
 
     def export(
         self,
@@ -180,6 +198,8 @@ class LabQueue(Decisions):
         media_url: str | None = None,
         limit: int | None = None,
         archive: bool = False,
+        probes: Slice | str | Sequence[str] = (),
+        probe_share: float = 0.1,
     ) -> Exported:
         """Write the queued items as a batch for the annotation team.
 
@@ -201,21 +221,26 @@ class LabQueue(Decisions):
             At most this many items, the highest priorities.
         archive
             True: one zip instead of a folder.
+        probes
+            A slice, its name, or units whose labels are known to be right: some are mixed in as gold probes, which look
+            like any other task. `annotators` scores everybody by them; they are never merged.
+        probe_share
+            Probes per task, in (0, 1].
 
         Returns
         -------
         Exported
         """
-        batch, queued = self._gather(model=model, blind=blind, limit=limit)
+        batch, queued = self._gather(model=model, blind=blind, limit=limit, probes=probes, probe_share=probe_share)
         paths = annotation.write_batch(
             batch, folder, format=format, images=images, media_url=media_url, blind=blind, archive=archive
         )
         self._mark_exported(batch, queued)
         return Exported(batch, format, tuple(paths))
 
-    def _claim(self, *, model: str | None, blind: bool, limit: int | None) -> Batch:
+    def _claim(self, **options: Any) -> Batch:
         """Make a batch of the queued items and mark them as exported."""
-        batch, queued = self._gather(model=model, blind=blind, limit=limit)
+        batch, queued = self._gather(**options)
         self._mark_exported(batch, queued)
         return batch
 
@@ -223,11 +248,34 @@ class LabQueue(Decisions):
         moves = [(item, curation.move_item(item, "exported", batch_id=batch.batch_id)) for item in queued]
         self._queues.move(moves, with_batch=batch)
 
-    def _gather(self, *, model: str | None, blind: bool, limit: int | None) -> tuple[Batch, list[QueueItem]]:
+    def _gather(
+        self,
+        *,
+        model: str | None,
+        blind: bool,
+        limit: int | None,
+        probes: Slice | str | Sequence[str],
+        probe_share: float,
+    ) -> tuple[Batch, list[QueueItem]]:
         queued = self.items(state="queued")[:limit]
         if not queued:
             raise StateError(f"Queue {self.name!r} has nothing to export: {self.counts() or 'it is empty'}.")
-        return self._batch_of(queued, model=model, blind=blind), queued
+        batch = self._batch_of(queued, model=model, blind=blind)
+        return self._probed(batch, probes, probe_share), queued
+
+    def _probed(self, batch: Batch, probes: Slice | str | Sequence[str], share: float) -> Batch:
+        """Mix gold probes into a batch; their samples are those that aren't in flight in this queue."""
+        if not isinstance(probes, Slice) and not probes:
+            return batch
+        units = list(self._slices.get(probes).members if isinstance(probes, str) else _members(probes))
+        keys = {unit: self._units.keys_of([unit])[0] for unit in units}
+        busy = {item.key for item in self.items() if item.state in IN_FLIGHT}
+        one_each = {key: unit for unit, key in keys.items() if key not in busy}
+        free = [QueueItem(self.name, unit, key, "relabel") for key, unit in one_each.items()]
+        if not free:
+            raise StateError(f"All {len(units)} trusted units are in flight in queue {self.name!r}. Trust others.")
+        trusted = self._batch_of(free, model=batch.model, blind=batch.blind)
+        return curation.add_probes(batch, trusted, share=share)
 
     def _batch_of(self, queued: Sequence[QueueItem], *, model: str | None, blind: bool) -> Batch:
         table = self._units.table()
@@ -253,12 +301,14 @@ class LabQueue(Decisions):
         blind: bool = True,
         media_url: str | None = None,
         archive: bool = False,
+        probes: Slice | str | Sequence[str] = (),
+        probe_share: float = 0.1,
     ) -> Exported:
         """Send exactly the items that need a second opinion out once more, as a batch of its own.
 
         Parameters
         ----------
-        format, folder, images, media_url, archive
+        format, folder, images, media_url, archive, probes, probe_share
             As `export`.
         blind
             True: the next annotator sees neither the present labels nor, ever, the earlier answers.
@@ -274,7 +324,7 @@ class LabQueue(Decisions):
                 f"No item of queue {self.name!r} needs a second opinion: {self.counts() or 'it is empty'}."
             )
         again = [curation.move_item(item, "queued") for item in waiting]
-        batch = self._batch_of(again, model=None, blind=blind)
+        batch = self._probed(self._batch_of(again, model=None, blind=blind), probes, probe_share)
         paths = annotation.write_batch(
             batch, folder, format=format, images=images, media_url=media_url, blind=blind, archive=archive
         )
@@ -421,7 +471,15 @@ class LabQueue(Decisions):
         """Take the labels before the last merge as the truth again; return their field. Nothing is deleted."""
         return self._datasets.step_back(self.dataset)
 
-    def suggest(self, budget: int = 100, *, model: str | None = None, embeddings: str = "default") -> pd.DataFrame:
+    def suggest(
+        self,
+        budget: int = 100,
+        *,
+        model: str | None = None,
+        embeddings: str = "default",
+        sampling: Sampling = "worst",
+        by: str = "label",
+    ) -> pd.DataFrame:
         """Say which labels people should look at first.
 
         Parameters
@@ -432,6 +490,8 @@ class LabQueue(Decisions):
             Whose predictions are asked; they must be out-of-sample. None: the first.
         embeddings
             Name of the vectors that say what is near (classification); without them probabilities alone.
+        sampling, by
+            How the budget is spent, as in `add`.
 
         Returns
         -------
@@ -446,7 +506,8 @@ class LabQueue(Decisions):
             raise StateError(f"Dataset {self.dataset!r} has no predictions to find label errors by.")
         found = suggest(self._units, self._vectors, model=chosen, embeddings=embeddings, results=self._verdicts(chosen))
         busy = {item.unit for item in self.items() if item.state in IN_FLIGHT}
-        return found[~found.index.isin(busy)].head(budget)
+        free = found[~found.index.isin(busy)]
+        return free.loc[self._sampled(free, budget, sampling, by, embeddings)]
 
     def add_suggested(self, found: pd.DataFrame, *, reason: str = "relabel", instruction: str = "") -> int:
         """Queue what `suggest` found, in its order; return how many were new."""
@@ -482,6 +543,8 @@ class LabQueue(Decisions):
         model: str | None = None,
         blind: bool = False,
         limit: int | None = None,
+        probes: Slice | str | Sequence[str] = (),
+        probe_share: float = 0.1,
     ) -> annotation.Pushed:
         """Send a batch to a live Label Studio server; again: what is missing there.
 
@@ -491,11 +554,11 @@ class LabQueue(Decisions):
             One that is out already; None: the queued items become a new batch.
         url, token, document_root, media_url
             As `slicelab.annotation.push_label_studio`.
-        model, blind, limit
+        model, blind, limit, probes, probe_share
             As `export`.
         """
         if batch is None:
-            batch = self._claim(model=model, blind=blind, limit=limit)
+            batch = self._claim(model=model, blind=blind, limit=limit, probes=probes, probe_share=probe_share)
         of_batch = self._queues.batch(batch) if isinstance(batch, str) else batch
         return annotation.push_label_studio(
             of_batch, url=url, token=token, document_root=document_root, media_url=media_url, blind=blind
@@ -540,6 +603,10 @@ class LabQueue(Decisions):
             raise StateError(f"Queue {self.name!r} has exported nothing yet, so nothing can come back to it.")
         read = [(annotation.read_return(path, b, format=kind, all_reviewed=all_reviewed), b) for b in candidates]
         return max(read, key=lambda pair: len(pair[0].matched) + len(pair[0].rows) - pair[0].counts()["unmatched"])
+
+
+def _members(units: Slice | Sequence[str]) -> Sequence[str]:
+    return units.members if isinstance(units, Slice) else units
 
 
 def _merge_moves(items: Sequence[QueueItem], batch: Batch, answered: set[str]) -> list[tuple[QueueItem, QueueItem]]:

@@ -148,3 +148,79 @@ def test_boxes_of_several_annotators(load_scenes, tmp_path):
     moved = after["x"] - before["x"]
     assert moved[before.index.get_level_values("key").isin(units["key"])].round(6).eq(1).all()
     assert moved[~before.index.get_level_values("key").isin(units["key"])].eq(0).all()
+
+
+def files_of(exported):
+    return "".join(p.read_text() for p in exported.paths if p.suffix in (".json", ".jsonl", ".csv", ".html", ".xml"))
+
+
+@pytest.mark.parametrize("blind", [True, False])
+def test_gold_probes_score_the_annotator_and_are_never_merged(load_parts, tmp_path, blind):
+    """Nothing in the files tells a probe; ann is right on all of them, bob nods to what is shown; their labels stay."""
+    lab = load_parts(f"mixed in {blind}", overwrite=True)
+    queue = lab.queue("round-1")
+    units = [f"part_{i:03d}.png" for i in range(30)]
+    trusted = [f"part_{i:03d}.png" for i in range(100, 140)]
+    truth = lab.table.samples["label"].to_dict()
+    queue.add(units, reason="relabel", instruction="look closely")
+    exported = queue.export("jsonl", tmp_path / "out", images="none", blind=blind, probes=trusted, probe_share=0.2)
+    rows = tasks_of(exported)
+    probes = {t.key: t for t in exported.batch.tasks if t.is_probe}
+    assert (len(rows), len(probes), set(probes) <= set(trusted)) == (36, 6, True)
+    assert "gold" not in files_of(exported)
+    assert "probe" not in files_of(exported)
+    assert {frozenset(row) for row in rows} == {frozenset(rows[0])}
+    assert {(tuple(row["reasons"]), row["instruction"]) for row in rows} == {(("relabel",), "look closely")}
+    places = [n for n, row in enumerate(rows) if row["key"] in probes]
+    assert places != list(range(places[0], places[0] + 6))
+    shown_right = sum(row["label"] == truth[row["key"]] for row in rows if row["key"] in probes)
+    assert shown_right == (0 if blind else 3)
+    assert queue.batches()[0] == exported.batch
+    send(queue, tmp_path, exported, "ann", lambda row: truth[row["key"]])
+    send(queue, tmp_path, exported, "bob", lambda row: row["label"] or "bolt")
+    scores = queue.annotators()
+    assert scores.loc["ann", ["answers", "probes", "accuracy"]].tolist() == [36, 6, 1.0]
+    nods = sum(truth[k] == "bolt" for k in probes) if blind else 3
+    assert scores.loc["bob", "accuracy"] == pytest.approx(nods / 6)
+    decided = queue.decide()
+    assert set(queue.review()["key"]) == set(units) == set(decided.frame["key"])
+    if not blind:
+        assert queue.merge(decided, into="ground_truth_v2").confirmed == 30
+        assert lab.table.samples["label"].to_dict() == truth
+    with pytest.raises(StateError, match="nothing to export"):
+        queue.export("jsonl", tmp_path / "more", images="none", probes=trusted)
+    queue.add(trusted, reason="relabel")
+    with pytest.raises(StateError, match="in flight"):
+        queue.export("jsonl", tmp_path / "more", images="none", probes=trusted)
+
+
+def test_probes_of_boxes_are_scored_by_f1(load_scenes, tmp_path):
+    """One of two boxes found: F1 2/3; a box batch shows every second probe with a box too few."""
+    lab = load_scenes("probes boxes", overwrite=True)
+    queue = lab.queue("boxes")
+    units = lab.units("v4").dropna(subset=["label_id"]).drop_duplicates("key")
+    queue.add(list(units.index[:10]), reason="relabel")
+    exported = queue.export("jsonl", tmp_path, images="none", probes=list(units.index[30:]), probe_share=0.2)
+    probes = [t for t in exported.batch.tasks if t.is_probe]
+    assert sorted(len(t.boxes) for t in probes) == [1, 2]
+    rows = [row | {"boxes": row["boxes"], "reviewed": True} for row in tasks_of(exported)]
+    (tmp_path / "nod.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    returned = queue.receive(tmp_path / "nod.jsonl", annotator="nod")
+    assert queue.annotators().loc["nod", "accuracy"] == pytest.approx((1 + 2 / 3) / 2)
+    before = lab.table.boxes.copy()
+    assert queue.merge(returned, into="ground_truth_v2").changed == 0
+    assert lab.table.boxes.equals(before)
+
+
+def test_a_budget_is_spent_as_asked(lab):
+    """Stratified by line halves the budget; diverse takes vectors; the suggestions are spent the same way."""
+    lab.embed(progress=False)
+    units = list(lab.units("v3").index)
+    queue = lab.queue("budget")
+    assert queue.add(units, reason="investigate", limit=10, sampling="stratified", by="line") == 10
+    lines = lab.table.samples.loc[[i.key for i in queue.items()], "line"].value_counts().to_dict()
+    assert lines == {"A": 5, "B": 5}
+    assert lab.queue("diverse").add(units, reason="investigate", limit=6, sampling="diverse") == 6
+    found = lab.queue("suggested").suggest(8, sampling="stratified")
+    assert found["label"].value_counts().to_dict() == {"bolt": 4, "nut": 4}
+    assert found["priority"].is_monotonic_decreasing
