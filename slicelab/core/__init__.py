@@ -50,6 +50,7 @@ from slicelab.core._hashing import (
     hash_value,
 )
 from slicelab.core._inspection import Contrast, Inspection, Share
+from slicelab.core._label_schema import ClassDefinition, LabelSchema
 from slicelab.core._own_metric import OWN_METRICS, OwnMetric, metric
 from slicelab.core._protocols import (
     Desk,
@@ -132,6 +133,7 @@ __all__ = [
     "Case",
     "CaseResult",
     "Change",
+    "ClassDefinition",
     "ConflictError",
     "Contrast",
     "DatabaseUnavailableError",
@@ -144,6 +146,7 @@ __all__ = [
     "HeldOut",
     "Inspection",
     "InvalidInputError",
+    "LabelSchema",
     "LoadRefusedError",
     "LoadReport",
     "MediaError",

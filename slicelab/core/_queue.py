@@ -8,6 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
+from slicelab.core._label_schema import LabelSchema
 from slicelab.core._slice import actor, new_id, now
 from slicelab.core._tables import Task
 
@@ -142,6 +143,8 @@ class Batch:
     ----------
     blind
         True: neither the present labels nor a model's predictions are shown to the annotators.
+    label_schema
+        The instructions that go along, in the version that held when it was made; None: none were written.
     """
 
     queue: str
@@ -151,6 +154,7 @@ class Batch:
     tasks: tuple[AnnotationTask, ...]
     model: str | None = None
     blind: bool = False
+    label_schema: LabelSchema | None = None
     batch_id: str = field(default_factory=new_id)
     created_at: str = field(default_factory=now)
     created_by: str = field(default_factory=actor)

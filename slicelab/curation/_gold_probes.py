@@ -27,8 +27,8 @@ def add_probes(batch: Batch, trusted: Batch, *, share: float = 0.1) -> Batch:
     -------
     Batch
         A probe has the reasons, the instruction and the slice of another task, chosen at random, and stands at a
-        random place among the tasks. It names no items, so its answer is never merged. Where present labels go out, every second
-        probe shows a wrong one (another class, a box too few): who only nods is found out.
+        random place among the tasks. It names no items, so its answer is never merged. Where present labels go out,
+        every second probe shows a wrong one (another class, a box too few): who only nods is found out.
 
     Raises
     ------

@@ -27,9 +27,11 @@ from slicelab.core import (
 from slicelab.curation import Decided, Sampling
 from slicelab.lab._decisions import Decisions
 from slicelab.lab._flips import flips
+from slicelab.lab._label_schema import example_pictures
+from slicelab.lab._pictures import Pictures
 from slicelab.lab._suggest import check_budget, suggest
 from slicelab.lab._units import Units
-from slicelab.store import Cases, Datasets, Queues, Slices, Vectors
+from slicelab.store import Cases, Datasets, LabelSchemas, Queues, Slices, Vectors
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ class LabQueue(Decisions):
         slices: Slices,
         cases: Cases,
         vectors: Vectors,
+        schemas: LabelSchemas,
+        pictures: Pictures,
     ) -> None:
         self.dataset = dataset
         self.name = name
@@ -100,6 +104,8 @@ class LabQueue(Decisions):
         self._slices = slices
         self._cases = cases
         self._vectors = vectors
+        self._schemas = schemas
+        self._pictures = pictures
 
     def items(self, *, state: str | None = None) -> list[QueueItem]:
         """Return the items (of one state), highest priority first."""
@@ -233,7 +239,13 @@ class LabQueue(Decisions):
         """
         batch, queued = self._gather(model=model, blind=blind, limit=limit, probes=probes, probe_share=probe_share)
         paths = annotation.write_batch(
-            batch, folder, format=format, images=images, media_url=media_url, blind=blind, archive=archive
+            batch,
+            folder,
+            format=format,
+            images=images,
+            media_url=media_url,
+            archive=archive,
+            examples=self._examples(batch),
         )
         self._mark_exported(batch, queued)
         return Exported(batch, format, tuple(paths))
@@ -279,7 +291,8 @@ class LabQueue(Decisions):
 
     def _batch_of(self, queued: Sequence[QueueItem], *, model: str | None, blind: bool) -> Batch:
         table = self._units.table()
-        return curation.make_batch(
+        schemas = self._schemas.all()
+        batch = curation.make_batch(
             queued,
             samples=table.samples,
             boxes=table.boxes,
@@ -291,6 +304,11 @@ class LabQueue(Decisions):
             model=model,
             blind=blind,
         )
+        return replace(batch, label_schema=schemas[-1] if schemas else None)
+
+    def _examples(self, batch: Batch) -> dict[str, list[bytes]]:
+        models = list(self._datasets.info(self.dataset).models)
+        return example_pictures(batch.label_schema, self._pictures, models)
 
     def export_again(
         self,
@@ -326,7 +344,13 @@ class LabQueue(Decisions):
         again = [curation.move_item(item, "queued") for item in waiting]
         batch = self._probed(self._batch_of(again, model=None, blind=blind), probes, probe_share)
         paths = annotation.write_batch(
-            batch, folder, format=format, images=images, media_url=media_url, blind=blind, archive=archive
+            batch,
+            folder,
+            format=format,
+            images=images,
+            media_url=media_url,
+            archive=archive,
+            examples=self._examples(batch),
         )
         out = [curation.move_item(item, "exported", batch_id=batch.batch_id) for item in again]
         steps = [
@@ -346,7 +370,9 @@ class LabQueue(Decisions):
         images: Literal["copy", "none"] = "copy",
     ) -> Exported:
         """Write the files of a batch that is out already once more; parameters as in `export`."""
-        return Exported(batch, format, tuple(annotation.write_batch(batch, folder, format=format, images=images)))
+        examples = self._examples(batch)
+        paths = annotation.write_batch(batch, folder, format=format, images=images, examples=examples)
+        return Exported(batch, format, tuple(paths))
 
     def batches(self) -> list[Batch]:
         """Return the batches that went out, oldest first."""
@@ -561,7 +587,13 @@ class LabQueue(Decisions):
             batch = self._claim(model=model, blind=blind, limit=limit, probes=probes, probe_share=probe_share)
         of_batch = self._queues.batch(batch) if isinstance(batch, str) else batch
         return annotation.push_label_studio(
-            of_batch, url=url, token=token, document_root=document_root, media_url=media_url, blind=blind
+            of_batch,
+            url=url,
+            token=token,
+            document_root=document_root,
+            media_url=media_url,
+            blind=blind,
+            examples=self._examples(of_batch),
         )
 
     def pull(self, folder: str | Path, *, url: str, token: str, batch: Batch | str | None = None) -> Return:
