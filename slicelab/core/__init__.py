@@ -74,6 +74,8 @@ from slicelab.core._report import (
     Finding,
     LoadReport,
 )
+from slicelab.core._review import VERDICTS as REVIEW_VERDICTS
+from slicelab.core._review import ReviewDesk, ReviewItem, ReviewPanel
 from slicelab.core._rule import Rule
 from slicelab.core._slice import (
     Change,
@@ -117,6 +119,7 @@ __all__ = [
     "PREDICTED_BOX_COLUMNS",
     "REASONS",
     "RETURN_STATUSES",
+    "REVIEW_VERDICTS",
     "SAMPLE_COLUMNS",
     "STATES",
     "TASKS",
@@ -160,6 +163,9 @@ __all__ = [
     "Return",
     "ReturnFileError",
     "ReturnedRow",
+    "ReviewDesk",
+    "ReviewItem",
+    "ReviewPanel",
     "Rule",
     "RuleError",
     "SampleTable",

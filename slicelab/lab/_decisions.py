@@ -145,6 +145,10 @@ class Decisions:
             frame = frame.drop(columns=["n_old", "n_new", "iou"])
         return frame.join(self._said(frame, model), on="unit")
 
+    def agreed(self, *, batch: Batch | str | None = None) -> dict[str, ReturnedRow]:
+        """Return the answer that counts for each item in `review`, by item id; none where people don't agree."""
+        return {item.item_id: answer for _, item, answer in self._review_rows(batch) if answer is not None}
+
     def accept(
         self,
         rule: str | None = None,
@@ -316,11 +320,15 @@ def _line(
     detection = task.label is None and any(a.boxes is not None for a in told)
     old = _names(task.boxes) if detection else task.label
     new = None if answer is None else _names(answer.boxes) if answer.boxes is not None else answer.label
-    words = "; ".join(f"{a.annotator}: {a.label if a.boxes is None else _names(a.boxes)}" for a in told)
+    words = "; ".join(f"{a.annotator}: {_answered(a)}" for a in told)
     boxes = (np.nan, np.nan, np.nan) if answer is None or answer.boxes is None else _moved(task.boxes, answer.boxes)
     changed = answer is not None and (new != old or (answer.boxes is not None and boxes[2] < 1))
     about = (item.item_id, item.unit, item.key, item.state, item.reason, item.batch_id, task.task_id)
     return (*about, old, new, changed, len(told), curation.all_agree(told), words, *boxes)
+
+
+def _answered(answer: curation.GivenAnswer) -> str:
+    return str(answer.label) if answer.boxes is None else _names(answer.boxes) or "nothing"
 
 
 def _names(boxes: Sequence[Box]) -> str:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from slicelab.discovery import CandidateSlices
     from slicelab.store import AppSession
-    from slicelab.widgets import Explorer
+    from slicelab.widgets import Explorer, Review
 
 log = logging.getLogger("slicelab")
 
@@ -613,6 +613,24 @@ class Lab:
             self._schemas,
             self._pictures,
         )
+
+    def review(self, queue: str, *, batch: str | None = None, model: str | None = None) -> Review:
+        """Open the widget that shows what came back for a queue, beside the old labels and a model's predictions.
+
+        Parameters
+        ----------
+        queue
+            Its name.
+        batch
+            Id of one batch; None: of all.
+        model
+            Whose predictions are shown; None: the first's.
+        """
+        from slicelab.lab._review_desk import QueueReview
+        from slicelab.widgets import Review
+
+        shown = model or next(iter(self.models), None)
+        return Review(QueueReview(self.queue(queue), self._units, self._pictures, batch=batch, model=shown))
 
     def queues(self) -> list[str]:
         """Return the names of the queues."""
