@@ -464,17 +464,24 @@ class LabQueue(Decisions):
             "file_sha256": ", ".join(r.sha256 for r in returns),
             "by": returns[-1].received_by,
         }
-        if not self._was_written(into, provenance):
+
+        def mark(session: Any = None) -> None:
+            for each, batch, found, before in zip(returns, batches, outcomes, done, strict=True):
+                if before is None:
+                    moves = _merge_moves(items, batch, set(found.tasks.values()))
+                    self._queues.mark_merged(each, into, moves, session=session)
+
+        if self._was_written(into, provenance):  # by an older version, which was cut off before the items moved
+            mark()
+        else:
             self._datasets.write_label_version(
                 self.dataset,
                 into,
                 labels=outcome.labels,
                 boxes={k: boxes.loc[boxes["key"] == k, list(BOX_COLUMNS)] for k in outcome.boxes},
                 provenance=provenance,
+                also=mark,
             )
-        for each, batch, found, before in zip(returns, batches, outcomes, done, strict=True):
-            if before is None:
-                self._queues.mark_merged(each, into, _merge_moves(items, batch, set(found.tasks.values())))
         labels = _differences(table.samples, samples, table.boxes, boxes)
         return Merged(into, outcome.changed, outcome.confirmed, labels, self.explain(into))
 

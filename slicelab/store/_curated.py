@@ -380,8 +380,15 @@ class Queues:
         record = self._records.get("returns", return_id(returned))
         return None if record is None else record["merged_into"]
 
-    def mark_merged(self, returned: Return, into: str, moves: Sequence[tuple[QueueItem, QueueItem]]) -> None:
-        """Note that a return was merged and move its items, all or none."""
+    def mark_merged(
+        self,
+        returned: Return,
+        into: str,
+        moves: Sequence[tuple[QueueItem, QueueItem]],
+        *,
+        session: Session | None = None,
+    ) -> None:
+        """Note that a return was merged and move its items, all or none; in a transaction that runs, as part of it."""
         record = self._records.get("returns", return_id(returned))
         if record is None:
             raise NotFoundError(f"The return of {returned.file!r} isn't stored; receive it first.")
@@ -392,7 +399,10 @@ class Queues:
             )
             self._write_moves(moves, session)
 
-        self._records.transact(write)
+        if session is None:
+            self._records.transact(write)
+        else:
+            write(session)
 
     def _write_moves(self, moves: Sequence[tuple[QueueItem, QueueItem]], session: Session) -> None:
         """Update each item that is still as it was before, with a line in its history."""
