@@ -9,6 +9,7 @@ import base64
 import html
 
 from slicelab.annotation._export import Export
+from slicelab.annotation._instructions import STYLE, section
 from slicelab.core import AnnotationTask, MediaError, visible
 
 SIDE = 192
@@ -32,10 +33,15 @@ def write_contact_sheet(export: Export) -> dict[str, bytes]:
     figures = "\n".join(_figure(n, task, export) for n, task in enumerate(batch.tasks, start=1))
     page = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
-        f"<style>{_STYLE}</style></head>\n<body><h1>{title}</h1>\n"
-        f"<p>Batch {_safe(batch.batch_id)}</p>\n<main>\n{figures}\n</main></body></html>\n"
+        f"<style>{_STYLE}\n{STYLE}</style></head>\n<body><h1>{title}</h1>\n"
+        f"<p>Batch {_safe(batch.batch_id)}</p>\n{_instructions(export)}<main>\n{figures}\n</main></body></html>\n"
     )
     return {"contact_sheet.html": page.encode()}
+
+
+def _instructions(export: Export) -> str:
+    schema = export.batch.label_schema
+    return "" if schema is None else f"<section>{section(schema, export.examples)}</section>\n"
 
 
 def _figure(n: int, task: AnnotationTask, export: Export) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from slicelab.annotation._file_names import safe_names
@@ -45,6 +45,8 @@ class Export:
         Address of the folder in which the annotation server finds the images; None: local files.
     blind
         True: present labels don't go out.
+    examples
+        JPEGs of each class of the batch's label schema.
     """
 
     batch: Batch
@@ -53,6 +55,12 @@ class Export:
     plain_names: bool = False
     media_url: str | None = None
     blind: bool = False
+    examples: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
+
+    @property
+    def is_blind(self) -> bool:
+        """True where the present labels don't go out."""
+        return self.blind or self.batch.blind
 
     def names(self) -> dict[str, str]:
         """Return the file name of each task: a safe one for copies, else its key."""
@@ -62,11 +70,11 @@ class Export:
 
     def label(self, task: AnnotationTask) -> str | None:
         """Return the label that the annotators may see."""
-        return None if self.blind else task.label
+        return None if self.is_blind else task.label
 
     def boxes(self, task: AnnotationTask) -> tuple[Box, ...]:
         """Return the boxes that the annotators may see."""
-        return () if self.blind else task.boxes
+        return () if self.is_blind else task.boxes
 
 
 def to_json(value: Any) -> bytes:

@@ -43,7 +43,10 @@ def write_label_studio(export: Export) -> dict[str, bytes]:
 def _label_config(export: Export) -> bytes:
     detection = export.batch.task == "detection"
     view = ET.Element("View")
+    schema = export.batch.label_schema
     ET.SubElement(view, "Header", value="$why")
+    if schema is not None:
+        ET.SubElement(view, "Header", value=f"Instructions, version {schema.version}", size="6")
     ET.SubElement(view, "Image", name="image", value="$image", zoom="true")
     if detection:
         control = ET.SubElement(view, "RectangleLabels", name="box", toName="image")
@@ -54,6 +57,9 @@ def _label_config(export: Export) -> bytes:
         if _VARIABLE.search(name):  # the server would put task data in its place: show another sign, return the name
             option.set("value", name.replace("$", "\uff04"))
             option.set("alias", name)
+        meaning = "" if schema is None else schema.definition(name)
+        if meaning:
+            option.set("hint", meaning.replace("$", "\uff04"))
     ET.indent(view)
     return ET.tostring(view, encoding="unicode").encode() + b"\n"
 

@@ -7,7 +7,7 @@ that was cut off goes on where it stopped, and nothing is sent twice. A pull wri
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from slicelab.annotation._export import Export, check_batch, to_json
+from slicelab.annotation._instructions import section
 from slicelab.annotation._label_studio import write_label_studio
 from slicelab.core import Batch, InvalidInputError, MissingExtraError, NotFoundError, StateError
 
@@ -43,6 +44,7 @@ def push_label_studio(
     document_root: str | Path | None = None,
     media_url: str | None = None,
     blind: bool = False,
+    examples: Mapping[str, Sequence[bytes]] | None = None,
 ) -> Pushed:
     """Send a batch to a Label Studio server, present labels as pre-annotations; doing so again sends what is missing.
 
@@ -59,6 +61,8 @@ def push_label_studio(
         Instead: the address under which the server finds the images by their keys.
     blind
         True: the present labels don't go along.
+    examples
+        JPEGs of each class of the batch's label schema; annotators see them with the definitions before they begin.
 
     Raises
     ------
@@ -78,7 +82,8 @@ def push_label_studio(
     project = _said(url, partial(_find_project, client, batch))
     if project is None:
         config = files["label_config.xml"].decode()
-        made = _said(url, partial(client.projects.create, title=_title(batch), label_config=config))
+        told = _instructions(batch, examples or {})
+        made = _said(url, partial(client.projects.create, title=_title(batch), label_config=config, **told))
         project = int(made.id)
     there = {t["data"].get("slicelab_id") for t in _said(url, partial(_exported, client, project))}
     if document_root is not None:
@@ -92,6 +97,13 @@ def push_label_studio(
                 f"{url} took {len(sent.task_ids or ())} of {len(part)} tasks. Push again to send the rest."
             )
     return Pushed(project, len(missing), len(tasks) - len(missing))
+
+
+def _instructions(batch: Batch, examples: Mapping[str, Sequence[bytes]]) -> dict[str, Any]:
+    """Return the project's instructions as the server takes them."""
+    if batch.label_schema is None:
+        return {}
+    return {"expert_instruction": section(batch.label_schema, examples), "show_instruction": True}
 
 
 def pull_label_studio(batch: Batch, folder: str | Path, *, url: str, token: str) -> Path:

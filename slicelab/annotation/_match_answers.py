@@ -12,6 +12,7 @@ from slicelab.annotation._answer import Answer, shown
 from slicelab.annotation._check_answer import AnswerProblemError, check_boxes, check_label, differs
 from slicelab.annotation._file_names import NameIndex
 from slicelab.core import AnnotationTask, Batch, Box, ReturnedRow
+from slicelab.evaluation import same_boxes
 
 _OUR_ID = re.compile(r"[0-9a-f]{32}-\d{5,}")
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -128,7 +129,37 @@ def _content(answer: Answer, task: AnnotationTask, batch: Batch) -> tuple[str | 
 
 
 def _settle(rows: list[ReturnedRow], found: list[int]) -> None:
-    """Leave one of several answers to a task: the latest, or the first of equal ones; none where nothing says which."""
+    """Leave one of several answers to a task: each annotator's last one, if those of all annotators say the same."""
+    by_person: dict[str, list[int]] = defaultdict(list)
+    for n in found:
+        by_person[rows[n].annotator].append(n)
+    if len(by_person) == 1:
+        _settle_one(rows, found)
+        return
+    for mine in by_person.values():
+        if len(mine) > 1:
+            _settle_one(rows, mine)
+    left = [n for n in found if rows[n].status == "matched"]
+    if len(left) < 2:
+        return
+    people = ", ".join(rows[n].annotator or "somebody" for n in left)
+    if all(_alike(rows[n], rows[left[0]]) for n in left):
+        for n in left[1:]:
+            rows[n] = replace(rows[n], status="duplicated", reason=f"{len(left)} annotators agree: {people}")
+        return
+    for n in left:
+        rows[n] = replace(rows[n], status="conflicting", reason=f"{len(left)} annotators don't agree: {people}")
+
+
+def _alike(one: ReturnedRow, other: ReturnedRow) -> bool:
+    """Tell whether two people said the same; nobody draws the same box to the pixel."""
+    if one.boxes is None or other.boxes is None:
+        return one.label == other.label
+    return same_boxes(one.boxes, other.boxes)
+
+
+def _settle_one(rows: list[ReturnedRow], found: list[int]) -> None:
+    """Leave one of several answers of one person: the latest, or the first of equal ones; none where none is known."""
     first = found[0]
     where = ", ".join(str(rows[n].line) for n in found)
     winner = _latest([rows[n].updated_at for n in found])

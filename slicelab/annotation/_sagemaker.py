@@ -52,7 +52,7 @@ def _line(task: AnnotationTask, export: Export, name: str) -> dict[str, Any]:
         about = {"class-name": label, "confidence": 1, "type": _KINDS[0]} | origin
         return line | {PRESENT: numbers[label], f"{PRESENT}-metadata": about}
     boxes = export.boxes(task)
-    if export.blind:
+    if export.is_blind:
         return line
     used = sorted({numbers[b.label] for b in boxes})
     value = {

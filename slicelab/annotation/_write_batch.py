@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from slicelab.annotation._contact_sheet import write_contact_sheet
 from slicelab.annotation._csv_rows import write_csv
 from slicelab.annotation._cvat import write_cvat
 from slicelab.annotation._export import Export, check_batch, to_json
+from slicelab.annotation._instructions import write_instructions
 from slicelab.annotation._jsonl import write_jsonl
 from slicelab.annotation._label_studio import write_label_studio
 from slicelab.annotation._labelbox import write_labelbox
@@ -62,7 +63,7 @@ def write_batch(
     media_url: str | None = None,
     blind: bool = False,
     archive: bool = False,
-    more: Mapping[str, bytes] | None = None,
+    examples: Mapping[str, Sequence[bytes]] | None = None,
 ) -> list[Path]:
     """Write a batch into a new folder inside `folder`; its bytes depend on the batch alone.
 
@@ -83,8 +84,8 @@ def write_batch(
         True: the present labels don't go along.
     archive
         True: instead of the folder one zip of that name is written, with the same content.
-    more
-        Further files to put in, by name (the instructions).
+    examples
+        JPEGs of each class of the batch's label schema, for ``instructions.html`` and the contact sheet.
 
     Returns
     -------
@@ -106,7 +107,13 @@ def write_batch(
     check_batch(batch)
     name = "-".join((_safe(batch.queue), _safe(batch.batch_id)[:12], format))
     export = Export(
-        batch, name, copied=images == "copy", plain_names=format in _IMAGE_FOLDERS, media_url=media_url, blind=blind
+        batch,
+        name,
+        copied=images == "copy",
+        plain_names=format in _IMAGE_FOLDERS,
+        media_url=media_url,
+        blind=blind,
+        examples=examples or {},
     )
     final = Path(folder) / (f"{name}.zip" if archive else name)
     if final.exists():
@@ -114,7 +121,7 @@ def write_batch(
     draft = Path(folder) / f".{name}.{new_id()[:8]}"
     try:
         draft.mkdir(parents=True)
-        _fill(draft, export, writer(export) | dict(more or {}), format)
+        _fill(draft, export, writer(export) | _instructions(export, format), format)
         if archive:
             packed = draft.with_name(f"{draft.name}.zip")
             try:
@@ -132,6 +139,14 @@ def write_batch(
         shutil.rmtree(draft, ignore_errors=True)
     _sync(Path(folder))
     return [final] if archive else sorted(p for p in final.rglob("*") if p.is_file())
+
+
+def _instructions(export: Export, kind: str) -> dict[str, bytes]:
+    """Return the page of instructions by name; the contact sheet holds them itself."""
+    schema = export.batch.label_schema
+    return (
+        {} if schema is None or kind == "html" else {"instructions.html": write_instructions(schema, export.examples)}
+    )
 
 
 def _safe(name: str) -> str:
@@ -202,7 +217,7 @@ def _write_zip(path: Path, files: Mapping[str, Path]) -> None:
 
 def _manifest(export: Export, kind: str, hashes: dict[str, str]) -> dict[str, Any]:
     """Return what identifies every image of the batch when a tool has dropped our ids, and every file by its hash."""
-    batch, names = export.batch, export.names()
+    batch, names, schema = export.batch, export.names(), export.batch.label_schema
     content: dict[str, Any] = {
         "schema_version": batch.schema_version,
         "batch_id": batch.batch_id,
@@ -211,7 +226,8 @@ def _manifest(export: Export, kind: str, hashes: dict[str, str]) -> dict[str, An
         "task": batch.task,
         "classes": list(batch.classes),
         "format": kind,
-        "blind": export.blind,
+        "blind": export.is_blind,
+        "label_schema": None if schema is None else {"version": schema.version, "sha256": schema.sha256},
         "created_at": batch.created_at,
         "tasks": [
             {

@@ -50,6 +50,7 @@ from slicelab.core._hashing import (
     hash_value,
 )
 from slicelab.core._inspection import Contrast, Inspection, Share
+from slicelab.core._label_schema import ClassDefinition, LabelSchema
 from slicelab.core._metric_names import METRICS, top_k
 from slicelab.core._own_metric import OWN_METRICS, OwnMetric, metric
 from slicelab.core._protocols import (
@@ -75,6 +76,8 @@ from slicelab.core._report import (
     Finding,
     LoadReport,
 )
+from slicelab.core._review import VERDICTS as REVIEW_VERDICTS
+from slicelab.core._review import ReviewDesk, ReviewItem, ReviewPanel
 from slicelab.core._rule import Rule
 from slicelab.core._slice import (
     Change,
@@ -118,6 +121,7 @@ __all__ = [
     "PREDICTED_BOX_COLUMNS",
     "REASONS",
     "RETURN_STATUSES",
+    "REVIEW_VERDICTS",
     "SAMPLE_COLUMNS",
     "STATES",
     "TASKS",
@@ -134,6 +138,7 @@ __all__ = [
     "Case",
     "CaseResult",
     "Change",
+    "ClassDefinition",
     "ConflictError",
     "Contrast",
     "DatabaseUnavailableError",
@@ -146,6 +151,7 @@ __all__ = [
     "HeldOut",
     "Inspection",
     "InvalidInputError",
+    "LabelSchema",
     "LoadRefusedError",
     "LoadReport",
     "MediaError",
@@ -159,6 +165,9 @@ __all__ = [
     "Return",
     "ReturnFileError",
     "ReturnedRow",
+    "ReviewDesk",
+    "ReviewItem",
+    "ReviewPanel",
     "Rule",
     "RuleError",
     "SampleTable",

@@ -8,6 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
+from slicelab.core._label_schema import LabelSchema
 from slicelab.core._slice import actor, new_id, now
 from slicelab.core._tables import Task
 
@@ -103,7 +104,9 @@ class AnnotationTask:
     predicted_label, predicted_confidence, predicted_boxes
         The model's, empty in blind mode.
     items
-        Item ids of the queue that this task answers.
+        Item ids of the queue that this task answers; none for a gold probe.
+    gold_label, gold_boxes
+        A gold probe's right answer, which is in no file that goes out; None: the task is no probe.
     """
 
     task_id: str
@@ -123,11 +126,26 @@ class AnnotationTask:
     predicted_confidence: float | None = None
     predicted_boxes: tuple[Box, ...] = ()
     slice_name: str = ""
+    gold_label: str | None = None
+    gold_boxes: tuple[Box, ...] | None = None
+
+    @property
+    def is_probe(self) -> bool:
+        """True for a task whose right answer is known: it scores the annotator and is never merged."""
+        return self.gold_label is not None or self.gold_boxes is not None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The items of one export."""
+    """The items of one export.
+
+    Parameters
+    ----------
+    blind
+        True: neither the present labels nor a model's predictions are shown to the annotators.
+    label_schema
+        The instructions that go along, in the version that held when it was made; None: none were written.
+    """
 
     queue: str
     dataset: str
@@ -135,13 +153,15 @@ class Batch:
     classes: tuple[str, ...]
     tasks: tuple[AnnotationTask, ...]
     model: str | None = None
+    blind: bool = False
+    label_schema: LabelSchema | None = None
     batch_id: str = field(default_factory=new_id)
     created_at: str = field(default_factory=now)
     created_by: str = field(default_factory=actor)
     schema_version: int = 1
 
 
-RETURN_STATUSES = ("matched", "unmatched", "duplicated", "unreviewed", "rejected")
+RETURN_STATUSES = ("matched", "unmatched", "duplicated", "unreviewed", "conflicting", "rejected")
 
 
 @dataclass(frozen=True)
@@ -153,14 +173,15 @@ class ReturnedRow:
     status
         "matched": a person's answer to a task of the batch. "unmatched": no task is its. "duplicated": an answer
         to this task stands earlier in the file. "unreviewed": no person submitted it (or it was skipped).
-        "rejected": it can't be an answer (unknown class, box out of frame, ...).
+        "conflicting": another annotator gave another answer to this task. "rejected": it can't be an answer (unknown
+        class, box out of frame, ...).
     task_id, matched_by
         The task, and by what it was found: "id", "hash" or "name" ('' when unmatched).
     label, boxes
         The answer; boxes None for classification.
     """
 
-    status: Literal["matched", "unmatched", "duplicated", "unreviewed", "rejected"]
+    status: Literal["matched", "unmatched", "duplicated", "unreviewed", "conflicting", "rejected"]
     item: str
     reason: str = ""
     line: int | None = None
@@ -186,6 +207,8 @@ class Return:
         Every answer in the file: rows in = sum over the statuses.
     missing
         Task ids of the batch to which nothing came back.
+    annotator
+        Who answered, where the file doesn't say; '' where nobody said so.
     """
 
     batch_id: str
@@ -195,6 +218,7 @@ class Return:
     sha256: str
     rows: tuple[ReturnedRow, ...]
     missing: tuple[str, ...] = ()
+    annotator: str = ""
     received_at: str = field(default_factory=now)
     received_by: str = field(default_factory=actor)
     schema_version: int = 1

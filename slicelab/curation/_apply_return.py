@@ -128,6 +128,22 @@ def _content(boxes: Iterable[Box]) -> list[tuple[object, ...]]:
     return sorted((b.label_id, b.label, b.x, b.y, b.width, b.height, b.crowd) for b in boxes)
 
 
+def joined(outcomes: Iterable[ReturnOutcome]) -> ReturnOutcome:
+    """Return what several returns change together; where two answer the same sample the later one counts."""
+    found = ReturnOutcome()
+    for each in outcomes:
+        found = ReturnOutcome(
+            items=(*found.items, *each.items),
+            labels=found.labels | each.labels,
+            boxes=found.boxes | each.boxes,
+            deleted=found.deleted | each.deleted,
+            tasks=found.tasks | each.tasks,
+            changed=found.changed + each.changed,
+            confirmed=found.confirmed + each.confirmed,
+        )
+    return found
+
+
 def accept(items: Iterable[QueueItem]) -> list[QueueItem]:
     """Return the items as accepted; those that are accepted already stay as they are.
 

@@ -216,7 +216,7 @@ def make_batch(
                 **said.get(key, {}),
             )
         )
-    return Batch(queue, dataset, task, tuple(classes), tuple(tasks), model=model, batch_id=batch_id)
+    return Batch(queue, dataset, task, tuple(classes), tuple(tasks), model=model, blind=blind, batch_id=batch_id)
 
 
 def _queued_by_key(items: Iterable[QueueItem], queue: str) -> dict[str, list[QueueItem]]:

@@ -1,5 +1,6 @@
 """Predictions and labels to outcomes, metrics and intervals."""
 
+from slicelab.evaluation._agreement import NOTHING, Agreement, agreement, annotator_quality, box_answers
 from slicelab.evaluation._background import Background, who_fails
 from slicelab.evaluation._classification_units import classification_units
 from slicelab.evaluation._compare_models import (
@@ -11,7 +12,9 @@ from slicelab.evaluation._compare_models import (
     paired_shares,
 )
 from slicelab.evaluation._confidence_metrics import CONFIDENCE_METRICS, confidence_sums, label_ranks
+from slicelab.evaluation._consensus import METHODS, BoxConsensus, Method, box_consensus, consensus
 from slicelab.evaluation._detection_units import detection_units
+from slicelab.evaluation._group_boxes import SAME_OBJECT, group_boxes, pair_boxes, same_boxes
 from slicelab.evaluation._intervals import MetricValue, bootstrap_interval, resampled_weights, wilson_interval
 from slicelab.evaluation._label_errors import box_label_errors, label_errors
 from slicelab.evaluation._mean_average_precision import (
@@ -32,22 +35,34 @@ __all__ = [
     "CONFIDENCE_METRICS",
     "IOU_THRESHOLDS",
     "MACRO_METRICS",
+    "METHODS",
+    "NOTHING",
+    "SAME_OBJECT",
     "SURROUNDINGS",
+    "Agreement",
     "Background",
+    "BoxConsensus",
     "MapResult",
+    "Method",
     "MetricValue",
     "PairedDifference",
     "RankedPredictions",
     "Selection",
+    "agreement",
+    "annotator_quality",
     "bootstrap_interval",
+    "box_answers",
+    "box_consensus",
     "box_label_errors",
     "classification_units",
     "compare_own",
     "confidence_sums",
     "confusion",
+    "consensus",
     "detection_units",
     "difference_of_draws",
     "f1_of",
+    "group_boxes",
     "holm",
     "label_errors",
     "label_ranks",
@@ -57,10 +72,12 @@ __all__ = [
     "metric_value",
     "nan_mean",
     "overall",
+    "pair_boxes",
     "paired_bootstrap",
     "paired_shares",
     "rank_predictions",
     "resampled_weights",
+    "same_boxes",
     "surroundings",
     "who_fails",
     "wilson_interval",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from slicelab.core import (
     Change,
     Inspection,
     InvalidInputError,
+    LabelSchema,
     LoadReport,
     Rule,
     SampleTable,
@@ -29,13 +30,24 @@ from slicelab.core import (
     Work,
 )
 from slicelab.lab._discovering import discovery_apart, discovery_inputs
+from slicelab.lab._label_schema import define_classes
 from slicelab.lab._looking import Looking
 from slicelab.lab._pictures import Pictures
 from slicelab.lab._queue import LabQueue
 from slicelab.lab._roadmap import roadmap
 from slicelab.lab._suite import LabSuite
 from slicelab.lab._units import Population, Units
-from slicelab.store import Cases, Connection, DatasetInfo, Datasets, Queues, Slices, Vectors, matching
+from slicelab.store import (
+    Cases,
+    Connection,
+    DatasetInfo,
+    Datasets,
+    LabelSchemas,
+    Queues,
+    Slices,
+    Vectors,
+    matching,
+)
 
 if TYPE_CHECKING:
     import fiftyone as fo
@@ -43,7 +55,7 @@ if TYPE_CHECKING:
 
     from slicelab.discovery import CandidateSlices
     from slicelab.store import AppSession
-    from slicelab.widgets import Explorer
+    from slicelab.widgets import Explorer, Review
 
 log = logging.getLogger("slicelab")
 
@@ -71,6 +83,7 @@ class Lab:
         self._cases = Cases(connection.records, name)
         self._queues = Queues(connection.records, name)
         self._vectors = Vectors(connection, name)
+        self._schemas = LabelSchemas(connection.records, name)
         self._units = Units(self._datasets, name, cache=connection.home / "cache")
         self._pictures = Pictures(self._units, cache=connection.home / "cache" / "thumbnails")
         self._looking = Looking(self._units, self._vectors)
@@ -619,12 +632,71 @@ class Lab:
     def queue(self, name: str) -> LabQueue:
         """Return the relabel queue of that name; it comes into being with its first item."""
         return LabQueue(
-            self.name, name, self._queues, self._datasets, self._units, self._slices, self._cases, self._vectors
+            self.name,
+            name,
+            self._queues,
+            self._datasets,
+            self._units,
+            self._slices,
+            self._cases,
+            self._vectors,
+            self._schemas,
+            self._pictures,
         )
+
+    def review(self, queue: str, *, batch: str | None = None, model: str | None = None) -> Review:
+        """Open the widget that shows what came back for a queue, beside the old labels and a model's predictions.
+
+        Parameters
+        ----------
+        queue
+            Its name.
+        batch
+            Id of one batch; None: of all.
+        model
+            Whose predictions are shown; None: the first's.
+        """
+        from slicelab.lab._review_desk import QueueReview
+        from slicelab.widgets import Review
+
+        shown = model or next(iter(self.models), None)
+        return Review(QueueReview(self.queue(queue), self._units, self._pictures, batch=batch, model=shown))
 
     def queues(self) -> list[str]:
         """Return the names of the queues."""
         return self._queues.names()
+
+    def define_classes(
+        self, definitions: Mapping[str, str], *, examples: Mapping[str, Sequence[str]] | None = None, text: str = ""
+    ) -> LabelSchema:
+        """Write down for annotators what the classes mean: the next version of the label schema.
+
+        Parameters
+        ----------
+        definitions
+            What belongs to each class, in words.
+        examples
+            Units that show each class, at most 12 of each; their pictures go along.
+        text
+            What holds for all classes.
+
+        Returns
+        -------
+        LabelSchema
+            Every batch from now on carries it. The same content again is the same version.
+
+        Raises
+        ------
+        NotFoundError
+            A class or unit that isn't in the dataset.
+        """
+        return define_classes(self._schemas, self._units, definitions, examples or {}, text)
+
+    def label_schema(self, version: int | None = None) -> LabelSchema | None:
+        """Return a version of the label schema; None: the newest, or None where none was written."""
+        if version is not None:
+            return self._schemas.get(version)
+        return next(reversed(self._schemas.all()), None)
 
     def enqueue(self, slice_: Slice | str, *, queue: str, reason: str) -> int:
         """Queue a slice's units for a person's decision; return how many were new there."""

@@ -43,6 +43,12 @@ class Pictures:
         rows = known.loc[list(units)]
         return [self._thumbnail(row, table.boxes, boxes, size=size) for _, row in rows.iterrows()]
 
+    def whole(self, key: str, *, size: int) -> bytes:
+        """Return a JPEG of a whole sample, at most `size` pixels wide and high, or raise `MediaError`."""
+        sample = self._units.table().samples.loc[key]
+        image, _ = self._cache.get(str(sample["filepath"]), str(sample["sha256"]), size=size)
+        return image
+
     def _boxes_of(self, boxes: pd.DataFrame) -> Mapping[Any, Any]:
         """Return the rows of boxes by sample, grouped once for the same table."""
         if self._boxes is None or self._boxes[0] is not boxes:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -22,11 +22,16 @@ from slicelab.core import (
     Return,
     Slice,
     StateError,
+    check_name,
 )
+from slicelab.curation import Decided, Sampling
+from slicelab.lab._decisions import Decisions
 from slicelab.lab._flips import flips
+from slicelab.lab._label_schema import example_pictures
+from slicelab.lab._pictures import Pictures
 from slicelab.lab._suggest import check_budget, suggest
 from slicelab.lab._units import Units
-from slicelab.store import Cases, Datasets, Queues, Slices, Vectors
+from slicelab.store import Cases, Datasets, LabelSchemas, Queues, Slices, Vectors
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Merged:
         return "\n".join([head, *(f"  {flip}" for flip in self.flips)])
 
 
-class LabQueue:
+class LabQueue(Decisions):
     """Items that wait for a person's decision about a label; made by `Lab.queue`."""
 
     def __init__(
@@ -88,6 +93,8 @@ class LabQueue:
         slices: Slices,
         cases: Cases,
         vectors: Vectors,
+        schemas: LabelSchemas,
+        pictures: Pictures,
     ) -> None:
         self.dataset = dataset
         self.name = name
@@ -97,6 +104,8 @@ class LabQueue:
         self._slices = slices
         self._cases = cases
         self._vectors = vectors
+        self._schemas = schemas
+        self._pictures = pictures
 
     def items(self, *, state: str | None = None) -> list[QueueItem]:
         """Return the items (of one state), highest priority first."""
@@ -121,6 +130,9 @@ class LabQueue:
         instruction: str = "",
         priority: float | None = None,
         limit: int | None = None,
+        sampling: Sampling = "worst",
+        by: str = "label",
+        embeddings: str = "default",
     ) -> int:
         """Queue units for a person's decision.
 
@@ -137,7 +149,12 @@ class LabQueue:
         priority
             None: the loss under that model.
         limit
-            At most this many, the highest priorities.
+            The budget: at most this many.
+        sampling
+            Which ones: "worst" (the highest priorities), "stratified" by the column `by`, "diverse" in the embedding of
+            that name, "random"; "all" without a limit.
+        by, embeddings
+            For "stratified" and "diverse".
 
         Returns
         -------
@@ -162,9 +179,19 @@ class LabQueue:
             priority=priority,
             existing=self.items(),
         )
-        new = sorted(new, key=lambda item: -item.priority)[:limit]
+        units = frame.loc[[i.unit for i in new]].assign(priority=[i.priority for i in new])
+        chosen = set(self._sampled(units, limit, sampling, by, embeddings))
+        new = sorted((i for i in new if i.unit in chosen), key=lambda item: -item.priority)
         self._queues.add(new)
         return len(new)
+
+    def _sampled(self, units: pd.DataFrame, budget: int | None, how: Sampling, by: str, embeddings: str) -> pd.Index:
+        vectors = None
+        if how == "diverse":
+            names, rows = self._vectors.load(embeddings)
+            at = pd.Index(names).get_indexer(units.index)
+            units, vectors = units[at >= 0], rows[at[at >= 0]]
+        return curation.sample_units(units, budget, sampling=how, by=by, vectors=vectors)
 
     def export(
         self,
@@ -177,6 +204,8 @@ class LabQueue:
         media_url: str | None = None,
         limit: int | None = None,
         archive: bool = False,
+        probes: Slice | str | Sequence[str] = (),
+        probe_share: float = 0.1,
     ) -> Exported:
         """Write the queued items as a batch for the annotation team.
 
@@ -198,21 +227,32 @@ class LabQueue:
             At most this many items, the highest priorities.
         archive
             True: one zip instead of a folder.
+        probes
+            A slice, its name, or units whose labels are known to be right: some are mixed in as gold probes, which look
+            like any other task. `annotators` scores everybody by them; they are never merged.
+        probe_share
+            Probes per task, in (0, 1].
 
         Returns
         -------
         Exported
         """
-        batch, queued = self._gather(model=model, blind=blind, limit=limit)
+        batch, queued = self._gather(model=model, blind=blind, limit=limit, probes=probes, probe_share=probe_share)
         paths = annotation.write_batch(
-            batch, folder, format=format, images=images, media_url=media_url, blind=blind, archive=archive
+            batch,
+            folder,
+            format=format,
+            images=images,
+            media_url=media_url,
+            archive=archive,
+            examples=self._examples(batch),
         )
         self._mark_exported(batch, queued)
         return Exported(batch, format, tuple(paths))
 
-    def _claim(self, *, model: str | None, blind: bool, limit: int | None) -> Batch:
+    def _claim(self, **options: Any) -> Batch:
         """Make a batch of the queued items and mark them as exported."""
-        batch, queued = self._gather(model=model, blind=blind, limit=limit)
+        batch, queued = self._gather(**options)
         self._mark_exported(batch, queued)
         return batch
 
@@ -220,11 +260,38 @@ class LabQueue:
         moves = [(item, curation.move_item(item, "exported", batch_id=batch.batch_id)) for item in queued]
         self._queues.move(moves, with_batch=batch)
 
-    def _gather(self, *, model: str | None, blind: bool, limit: int | None) -> tuple[Batch, list[QueueItem]]:
+    def _gather(
+        self,
+        *,
+        model: str | None,
+        blind: bool,
+        limit: int | None,
+        probes: Slice | str | Sequence[str],
+        probe_share: float,
+    ) -> tuple[Batch, list[QueueItem]]:
         queued = self.items(state="queued")[:limit]
         if not queued:
             raise StateError(f"Queue {self.name!r} has nothing to export: {self.counts() or 'it is empty'}.")
+        batch = self._batch_of(queued, model=model, blind=blind)
+        return self._probed(batch, probes, probe_share), queued
+
+    def _probed(self, batch: Batch, probes: Slice | str | Sequence[str], share: float) -> Batch:
+        """Mix gold probes into a batch; their samples are those that aren't in flight in this queue."""
+        if not isinstance(probes, Slice) and not probes:
+            return batch
+        units = list(self._slices.get(probes).members if isinstance(probes, str) else _members(probes))
+        keys = {unit: self._units.keys_of([unit])[0] for unit in units}
+        busy = {item.key for item in self.items() if item.state in IN_FLIGHT}
+        one_each = {key: unit for unit, key in keys.items() if key not in busy}
+        free = [QueueItem(self.name, unit, key, "relabel") for key, unit in one_each.items()]
+        if not free:
+            raise StateError(f"All {len(units)} trusted units are in flight in queue {self.name!r}. Trust others.")
+        trusted = self._batch_of(free, model=batch.model, blind=batch.blind)
+        return curation.add_probes(batch, trusted, share=share)
+
+    def _batch_of(self, queued: Sequence[QueueItem], *, model: str | None, blind: bool) -> Batch:
         table = self._units.table()
+        schemas = self._schemas.all()
         batch = curation.make_batch(
             queued,
             samples=table.samples,
@@ -237,7 +304,62 @@ class LabQueue:
             model=model,
             blind=blind,
         )
-        return batch, queued
+        return replace(batch, label_schema=schemas[-1] if schemas else None)
+
+    def _examples(self, batch: Batch) -> dict[str, list[bytes]]:
+        models = list(self._datasets.info(self.dataset).models)
+        return example_pictures(batch.label_schema, self._pictures, models)
+
+    def export_again(
+        self,
+        format: str,  # noqa: A002
+        folder: str | Path,
+        *,
+        images: Literal["copy", "none"] = "copy",
+        blind: bool = True,
+        media_url: str | None = None,
+        archive: bool = False,
+        probes: Slice | str | Sequence[str] = (),
+        probe_share: float = 0.1,
+    ) -> Exported:
+        """Send exactly the items that need a second opinion out once more, as a batch of its own.
+
+        Parameters
+        ----------
+        format, folder, images, media_url, archive, probes, probe_share
+            As `export`.
+        blind
+            True: the next annotator sees neither the present labels nor, ever, the earlier answers.
+
+        Returns
+        -------
+        Exported
+            Once it came back, `decide` joins its answers with those of the earlier rounds.
+        """
+        waiting = self.items(state="needs_second_opinion")
+        if not waiting:
+            raise StateError(
+                f"No item of queue {self.name!r} needs a second opinion: {self.counts() or 'it is empty'}."
+            )
+        again = [curation.move_item(item, "queued") for item in waiting]
+        batch = self._probed(self._batch_of(again, model=None, blind=blind), probes, probe_share)
+        paths = annotation.write_batch(
+            batch,
+            folder,
+            format=format,
+            images=images,
+            media_url=media_url,
+            archive=archive,
+            examples=self._examples(batch),
+        )
+        out = [curation.move_item(item, "exported", batch_id=batch.batch_id) for item in again]
+        steps = [
+            step
+            for before, mid, after in zip(waiting, again, out, strict=True)
+            for step in ((before, mid), (mid, after))
+        ]
+        self._queues.move(steps, with_batch=batch)
+        return Exported(batch, format, tuple(paths))
 
     def write(
         self,
@@ -248,7 +370,9 @@ class LabQueue:
         images: Literal["copy", "none"] = "copy",
     ) -> Exported:
         """Write the files of a batch that is out already once more; parameters as in `export`."""
-        return Exported(batch, format, tuple(annotation.write_batch(batch, folder, format=format, images=images)))
+        examples = self._examples(batch)
+        paths = annotation.write_batch(batch, folder, format=format, images=images, examples=examples)
+        return Exported(batch, format, tuple(paths))
 
     def batches(self) -> list[Batch]:
         """Return the batches that went out, oldest first."""
@@ -261,6 +385,7 @@ class LabQueue:
         batch: Batch | str | None = None,
         format: str | None = None,  # noqa: A002
         all_reviewed: bool = False,
+        annotator: str = "",
     ) -> Return:
         """Read what the annotation team sent back and say what it is; labels aren't changed yet.
 
@@ -275,11 +400,15 @@ class LabQueue:
         all_reviewed
             CVAT and COCO can't say who finished an image: an answer counts when the image is marked as reviewed or
             differs. True: a person has looked at every image in the file.
+        annotator
+            Who answered, where the file doesn't say.
 
         Returns
         -------
         Return
-            Every row as matched, unmatched, duplicated, unreviewed or rejected. The same file again changes nothing.
+            Every row as matched, unmatched, duplicated, unreviewed, conflicting or rejected. The same file again
+            changes nothing. Where this answer and another person's to the same task differ, its items need a second
+            opinion: `decide` joins the answers, `export_again` asks others.
 
         Raises
         ------
@@ -287,46 +416,72 @@ class LabQueue:
             The file can't be read; nothing was changed.
         """
         returned, of_batch = self._read(path, batch, format, all_reviewed)
-        outcome = curation.apply_return(returned, of_batch, self.items())
-        before = {item.item_id: item for item in self.items()}
-        self._queues.save_return(returned, [(before[item.item_id], item) for item in outcome.items])
+        if annotator:
+            returned = replace(returned, annotator=check_name(annotator, "name of the annotator"))
+        given = curation.given_answers(self.batches(), [*self.returns(), returned])
+        self._queues.save_return(returned, curation.return_moves(returned, of_batch, self.items(), given))
         return returned
 
-    def merge(self, returned: Return, *, into: str) -> Merged:
-        """Write the matched answers of a return as a new version of the labels; the old ones stay.
+    def merge(
+        self, returned: Return | Decided | Sequence[Return | Decided], *, into: str, only_accepted: bool = False
+    ) -> Merged:
+        """Write the matched answers of returns as a new version of the labels; the old ones stay.
 
         Parameters
         ----------
         returned
-            From `receive`.
+            From `receive` or `decide`, or several of them (the rounds of a second opinion).
         into
             Name of the new label field, like "ground_truth_v2". It is the truth from then on.
+        only_accepted
+            True: only what was accepted; False: also what came back and nobody judged. What was rejected, needs a
+            second opinion, or is a gold probe is never merged.
 
         Raises
         ------
         ConflictError
             The field is there already, or somebody merged this return.
         """
-        done = self._queues.merged_into(returned)
-        if done is not None:
-            raise StateError(f"This return was merged into {done!r} already; nothing was changed.")
-        batch = self._queues.batch(returned.batch_id)
+        wanted = [returned] if isinstance(returned, Return | Decided) else list(returned)
+        returns = [each.returned if isinstance(each, Decided) else each for each in wanted]
+        done = [self._queues.merged_into(each) for each in returns]
+        if not returns or all(done) or any(d not in (None, into) for d in done):
+            where = next((d for d in done if d not in (None, into)), None) or next(iter(done), None)
+            raise StateError(f"This return was merged into {where!r} already; nothing was changed.")
         items = self.items()
-        outcome = curation.apply_return(returned, batch, items)
+        if only_accepted:
+            items = [i for i in items if i.state in ("accepted", "merged")]
+        batches = [self._queues.batch(each.batch_id) for each in returns]
+        counted = curation.without_decided(returns, self.returns())
+        outcomes = [curation.apply_return(r, b, items) for r, b in zip(counted, batches, strict=True)]
+        outcome = curation.joined(outcomes)
         if not outcome.tasks:
-            raise InvalidInputError(f"The return {returned.file!r} has no answer that counts: {returned}.")
+            raise InvalidInputError(f"There is no answer that counts in {', '.join(map(str, returns))}.")
         table = self._units.table()
         samples, boxes = curation.merge_labels(table.samples, table.boxes, outcome)
-        provenance = {"batch": batch.batch_id, "file_sha256": returned.sha256, "by": returned.received_by}
-        if not self._was_written(into, provenance):
+        provenance = {
+            "batch": ", ".join(r.batch_id for r in returns),
+            "file_sha256": ", ".join(r.sha256 for r in returns),
+            "by": returns[-1].received_by,
+        }
+
+        def mark(session: Any = None) -> None:
+            for each, batch, found, before in zip(returns, batches, outcomes, done, strict=True):
+                if before is None:
+                    moves = _merge_moves(items, batch, set(found.tasks.values()))
+                    self._queues.mark_merged(each, into, moves, session=session)
+
+        if self._was_written(into, provenance):  # by an older version, which was cut off before the items moved
+            mark()
+        else:
             self._datasets.write_label_version(
                 self.dataset,
                 into,
                 labels=outcome.labels,
                 boxes={k: boxes.loc[boxes["key"] == k, list(BOX_COLUMNS)] for k in outcome.boxes},
                 provenance=provenance,
+                also=mark,
             )
-        self._queues.mark_merged(returned, into, _merge_moves(items, batch, set(outcome.tasks.values())))
         labels = _differences(table.samples, samples, table.boxes, boxes)
         return Merged(into, outcome.changed, outcome.confirmed, labels, self.explain(into))
 
@@ -349,7 +504,15 @@ class LabQueue:
         """Take the labels before the last merge as the truth again; return their field. Nothing is deleted."""
         return self._datasets.step_back(self.dataset)
 
-    def suggest(self, budget: int = 100, *, model: str | None = None, embeddings: str = "default") -> pd.DataFrame:
+    def suggest(
+        self,
+        budget: int = 100,
+        *,
+        model: str | None = None,
+        embeddings: str = "default",
+        sampling: Sampling = "worst",
+        by: str = "label",
+    ) -> pd.DataFrame:
         """Say which labels people should look at first.
 
         Parameters
@@ -360,6 +523,8 @@ class LabQueue:
             Whose predictions are asked; they must be out-of-sample. None: the first.
         embeddings
             Name of the vectors that say what is near (classification); without them probabilities alone.
+        sampling, by
+            How the budget is spent, as in `add`.
 
         Returns
         -------
@@ -374,7 +539,8 @@ class LabQueue:
             raise StateError(f"Dataset {self.dataset!r} has no predictions to find label errors by.")
         found = suggest(self._units, self._vectors, model=chosen, embeddings=embeddings, results=self._verdicts(chosen))
         busy = {item.unit for item in self.items() if item.state in IN_FLIGHT}
-        return found[~found.index.isin(busy)].head(budget)
+        free = found[~found.index.isin(busy)]
+        return free.loc[self._sampled(free, budget, sampling, by, embeddings)]
 
     def add_suggested(self, found: pd.DataFrame, *, reason: str = "relabel", instruction: str = "") -> int:
         """Queue what `suggest` found, in its order; return how many were new."""
@@ -410,6 +576,8 @@ class LabQueue:
         model: str | None = None,
         blind: bool = False,
         limit: int | None = None,
+        probes: Slice | str | Sequence[str] = (),
+        probe_share: float = 0.1,
     ) -> annotation.Pushed:
         """Send a batch to a live Label Studio server; again: what is missing there.
 
@@ -419,14 +587,20 @@ class LabQueue:
             One that is out already; None: the queued items become a new batch.
         url, token, document_root, media_url
             As `slicelab.annotation.push_label_studio`.
-        model, blind, limit
+        model, blind, limit, probes, probe_share
             As `export`.
         """
         if batch is None:
-            batch = self._claim(model=model, blind=blind, limit=limit)
+            batch = self._claim(model=model, blind=blind, limit=limit, probes=probes, probe_share=probe_share)
         of_batch = self._queues.batch(batch) if isinstance(batch, str) else batch
         return annotation.push_label_studio(
-            of_batch, url=url, token=token, document_root=document_root, media_url=media_url, blind=blind
+            of_batch,
+            url=url,
+            token=token,
+            document_root=document_root,
+            media_url=media_url,
+            blind=blind,
+            examples=self._examples(of_batch),
         )
 
     def pull(self, folder: str | Path, *, url: str, token: str, batch: Batch | str | None = None) -> Return:
@@ -468,6 +642,10 @@ class LabQueue:
             raise StateError(f"Queue {self.name!r} has exported nothing yet, so nothing can come back to it.")
         read = [(annotation.read_return(path, b, format=kind, all_reviewed=all_reviewed), b) for b in candidates]
         return max(read, key=lambda pair: len(pair[0].matched) + len(pair[0].rows) - pair[0].counts()["unmatched"])
+
+
+def _members(units: Slice | Sequence[str]) -> Sequence[str]:
+    return units.members if isinstance(units, Slice) else units
 
 
 def _merge_moves(items: Sequence[QueueItem], batch: Batch, answered: set[str]) -> list[tuple[QueueItem, QueueItem]]:

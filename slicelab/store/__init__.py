@@ -9,6 +9,7 @@ from slicelab.store._doctor import Check
 from slicelab.store._doctor import doctor as diagnose
 from slicelab.store._foreign import read_foreign
 from slicelab.store._home import home
+from slicelab.store._label_schemas import LabelSchemas
 from slicelab.store._ledger import Audit, Ledger
 from slicelab.store._matching import matching
 from slicelab.store._mongod import find_mongod, install_mongod
@@ -23,6 +24,7 @@ __all__ = [
     "Connection",
     "DatasetInfo",
     "Datasets",
+    "LabelSchemas",
     "Ledger",
     "Queues",
     "Rebuilt",

@@ -70,6 +70,7 @@ def connect() -> Connection:
         if found is None:
             found = _connections[key] = Connection(home(), named)
     found.ensure()
+    found.settle()
     return found
 
 
@@ -108,6 +109,7 @@ class Connection:
         self._mutex = threading.RLock()
         self._checked = 0.0
         self._owner = 0
+        self._settled = 0
 
     @property
     def is_own(self) -> bool:
@@ -191,6 +193,12 @@ class Connection:
         """End the transactions that killed processes have left open in SliceLab's own mongod."""
         if self.is_own:
             end_abandoned(self.client)
+
+    def settle(self) -> None:
+        """Put into the ledger what processes that were killed before had written to the database only; done once."""
+        if self._settled != os.getpid():
+            self.records.settle()
+            self._settled = os.getpid()
 
     def prepare_fiftyone(self) -> None:
         """Make FiftyOne use this database (see `prepare_fiftyone`)."""

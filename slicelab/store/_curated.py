@@ -5,7 +5,8 @@ Every write is a compare-and-set or an insert that can be repeated; several docu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,10 @@ from slicelab.core import (
     ReturnedRow,
     Slice,
     did_you_mean,
+    hash_value,
     now,
 )
+from slicelab.store._label_schemas import label_schema
 
 if TYPE_CHECKING:
     from slicelab.store._records import Records
@@ -321,11 +324,12 @@ class Queues:
         ConflictError
             Somebody moved one of them first; nothing of this call is stored.
         """
+        at = time.time_ns()
 
         def write(session: Session) -> None:
             self._write_moves(moves, session)
             if with_batch is not None:
-                self._insert_batch(with_batch, session)
+                self._insert_batch(with_batch, at, session)
 
         self._records.transact(write)
 
@@ -344,18 +348,18 @@ class Queues:
     def batches(self, queue: str) -> list[Batch]:
         """Return the batches of a queue, oldest first."""
         found = self._records.find("batches", dataset=self._dataset, queue=queue)
-        return [self.batch(r["_id"]) for r in sorted(found, key=lambda r: (r["created_at"], r["_id"]))]
+        return [self.batch(r["_id"]) for r in sorted(found, key=_when("created_at"))]
 
     def save_return(self, returned: Return, moves: Sequence[tuple[QueueItem, QueueItem]]) -> bool:
         """Store what came back and move its items, all or none; False when that file was taken before."""
         record_id = return_id(returned)
         if self._records.get("returns", record_id) is not None:
             return False
-        rows = [asdict(row) for row in returned.rows]
+        rows, at = [asdict(row) for row in returned.rows], time.time_ns()
 
         def write(session: Session) -> None:
             record = {k: v for k, v in asdict(returned).items() if k != "rows"} | {"missing": list(returned.missing)}
-            record |= {"_id": record_id, "dataset": self._dataset, "merged_into": None}
+            record |= {"_id": record_id, "dataset": self._dataset, "merged_into": None, "at": at}
             self._records.insert("returns", record, session=session)
             documents = [
                 {"_id": f"{record_id}:{i}", "return_id": record_id, "number": i, **r} for i, r in enumerate(rows)
@@ -369,15 +373,22 @@ class Queues:
     def returns(self, queue: str) -> list[Return]:
         """Return what came back for a queue, oldest first."""
         found = self._records.find("returns", dataset=self._dataset, queue=queue)
-        return [self._return(r) for r in sorted(found, key=lambda r: (r["received_at"], r["_id"]))]
+        return [self._return(r) for r in sorted(found, key=_when("received_at"))]
 
     def merged_into(self, returned: Return) -> str | None:
         """Return the label field into which a return was merged (None: not yet)."""
         record = self._records.get("returns", return_id(returned))
         return None if record is None else record["merged_into"]
 
-    def mark_merged(self, returned: Return, into: str, moves: Sequence[tuple[QueueItem, QueueItem]]) -> None:
-        """Note that a return was merged and move its items, all or none."""
+    def mark_merged(
+        self,
+        returned: Return,
+        into: str,
+        moves: Sequence[tuple[QueueItem, QueueItem]],
+        *,
+        session: Session | None = None,
+    ) -> None:
+        """Note that a return was merged and move its items, all or none; in a transaction that runs, as part of it."""
         record = self._records.get("returns", return_id(returned))
         if record is None:
             raise NotFoundError(f"The return of {returned.file!r} isn't stored; receive it first.")
@@ -388,7 +399,10 @@ class Queues:
             )
             self._write_moves(moves, session)
 
-        self._records.transact(write)
+        if session is None:
+            self._records.transact(write)
+        else:
+            write(session)
 
     def _write_moves(self, moves: Sequence[tuple[QueueItem, QueueItem]], session: Session) -> None:
         """Update each item that is still as it was before, with a line in its history."""
@@ -401,9 +415,9 @@ class Queues:
         record = {k: v for k, v in asdict(item).items() if k != "item_id"}
         return {"_id": item.item_id, "dataset": self._dataset, "in_flight": item.state in IN_FLIGHT, **record}
 
-    def _insert_batch(self, batch: Batch, session: Session) -> None:
+    def _insert_batch(self, batch: Batch, at: int, session: Session) -> None:
         record = {k: v for k, v in asdict(batch).items() if k not in ("tasks", "batch_id")}
-        record |= {"_id": batch.batch_id, "classes": list(batch.classes), "n_tasks": len(batch.tasks)}
+        record |= {"_id": batch.batch_id, "classes": list(batch.classes), "n_tasks": len(batch.tasks), "at": at}
         self._records.insert("batches", record, session=session)
         tasks = [
             {"_id": f"{batch.batch_id}:{i}", "batch_id": batch.batch_id, "number": i, "task": asdict(task)}
@@ -418,8 +432,14 @@ class Queues:
 
 
 def return_id(returned: Return) -> str:
-    """Id of a return: the same file for the same batch is the same return."""
-    return f"{returned.batch_id}:{returned.sha256}"
+    """Id of a return: the same file for the same batch, from the same person, is the same return."""
+    whose = f":{hash_value(returned.annotator)[:12]}" if returned.annotator else ""
+    return f"{returned.batch_id}:{returned.sha256}{whose}"
+
+
+def _when(field: str) -> Callable[[dict[str, Any]], tuple[str, int, str]]:
+    """Return what records are sorted by: the second in which they were made, then the nanosecond."""
+    return lambda record: (record[field], record.get("at", 0), record["_id"])
 
 
 def _chunks(items: Sequence[QueueItem], size: int = 2000) -> list[Sequence[QueueItem]]:
@@ -451,10 +471,12 @@ def _boxes(values: Any) -> tuple[Box, ...]:
 
 def _batch(record: dict[str, Any], tasks: Sequence[dict[str, Any]]) -> Batch:
     values = {k: record[k] for k in Batch.__dataclass_fields__ if k in record}
+    schema = record.get("label_schema")
     return Batch(
         **values
         | {
             "batch_id": record["_id"],
+            "label_schema": None if schema is None else label_schema(schema),
             "classes": tuple(record["classes"]),
             "tasks": tuple(_task(entry["task"]) for entry in tasks),
         }
@@ -463,7 +485,9 @@ def _batch(record: dict[str, Any], tasks: Sequence[dict[str, Any]]) -> Batch:
 
 def _task(values: dict[str, Any]) -> AnnotationTask:
     lists = {k: tuple(values[k]) for k in ("items", "units", "reasons")}
-    boxes = {k: _boxes(values[k]) for k in ("boxes", "predicted_boxes")}
+    boxes: dict[str, Any] = {k: _boxes(values[k]) for k in ("boxes", "predicted_boxes")}
+    if values.get("gold_boxes") is not None:
+        boxes["gold_boxes"] = _boxes(values["gold_boxes"])
     return AnnotationTask(**values | lists | boxes)
 
 

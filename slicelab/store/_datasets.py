@@ -318,6 +318,7 @@ class Datasets:
         labels: dict[str, str],
         boxes: dict[str, pd.DataFrame],
         provenance: dict[str, Any],
+        also: Callable[[Any], None] | None = None,
     ) -> DatasetInfo:
         """Write a new version of the labels beside the old ones and make it the truth.
 
@@ -332,7 +333,9 @@ class Datasets:
         boxes
             Detection: all boxes (`BOX_COLUMNS`) of each sample that changes.
         provenance
-            JSON values kept in the dataset's record.
+            JSON values kept with the version.
+        also
+            What happens in the same transaction as the change of the truth; it gets the session.
 
         Raises
         ------
@@ -353,11 +356,14 @@ class Datasets:
             declare_labels(dataset, new_field, info.task, ids="label_id")
             dataset.set_values(new_field, label_values(merged), key_field="key", progress=False)
             versions = [*info.label_fields, new_field]
-            self._commit(name, label_field=new_field, label_fields=versions, classes=classes)
-        self._records.append(
-            "label_versions",
-            {"_id": load_id, "dataset": name, "field": new_field, "from": info.label_field, "at": now(), **provenance},
-        )
+            record = {"_id": load_id, "dataset": name, "field": new_field, "from": info.label_field, "at": now()}
+
+            def write(session: Any) -> None:
+                self._records.append("label_versions", record | provenance, session=session)
+                if also is not None:
+                    also(session)
+
+            self._commit(name, also=write, label_field=new_field, label_fields=versions, classes=classes)
         return self.info(name)
 
     @_repeatable
@@ -515,9 +521,17 @@ class Datasets:
         finally:
             _running.discard(load_id)
 
-    def _commit(self, name: str, **changes: Any) -> None:
+    def _commit(self, name: str, *, also: Callable[[Any], None] | None = None, **changes: Any) -> None:
+        """End an addition; `also` happens in the same transaction."""
         info = self.info(name)
-        self._records.update("datasets", name, rev=info.rev, changes={"pending": None, **changes})
+
+        def write(session: Any) -> None:
+            new = {"pending": None, **changes}
+            self._records.update("datasets", name, rev=info.rev, changes=new, session=session)
+            if also is not None:
+                also(session)
+
+        self._records.transact(write)
 
     def _take_back(self, info: DatasetInfo) -> None:
         """Delete what an addition that was cut off has written."""
@@ -529,6 +543,7 @@ class Datasets:
                 f"Process {owner.pid} is adding to dataset {info.name!r} at this moment. Wait until it is done."
             )
         log.warning("Dataset %s: an addition was cut off; taking it back.", info.name)
+        self._connection.end_abandoned()  # its open transaction would keep the record locked for a minute
         dataset = self._load(info.name)
         from fiftyone import ViewField
 

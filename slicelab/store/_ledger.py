@@ -104,14 +104,18 @@ class Ledger:
                 yield entry
 
     def state(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """Return the curated records that the ledger leaves, by kind and id."""
+        """Return the curated records that the ledger leaves, by kind and id.
+
+        Two processes that wrote the same record may have noted it in the other order, and what a killed one had
+        written comes late: of several states of a record the highest `rev` counts.
+        """
         found: dict[tuple[str, str], dict[str, Any]] = {}
         for entry in self.entries():
             for write in entry["writes"]:
                 place = (write["kind"], write["record"]["_id"])
                 if write["op"] == "delete":
                     found.pop(place, None)
-                else:
+                elif _age(write["record"]) >= _age(found.get(place, {})):
                     found[place] = write["record"]
         return found
 
@@ -122,6 +126,11 @@ class Ledger:
         with os.fdopen(handle, "r+b") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield stream
+
+
+def _age(record: dict[str, Any]) -> int:
+    """Return what grows with every write of a record: its `rev`, or the last number of a count."""
+    return int(record.get("rev", record.get("last", 0)))
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

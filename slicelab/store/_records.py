@@ -23,6 +23,7 @@ from slicelab.core import (
 )
 from slicelab.store._ledger import CURATED, LISTS, OUTBOX, Ledger
 from slicelab.store._notice import waiting_notice
+from slicelab.store._processes import Process, is_alive, this_process
 
 if TYPE_CHECKING:
     from pymongo.client_session import ClientSession
@@ -251,11 +252,16 @@ class Records:
             return self.transact(lambda own: self.next_number(name, session=own))
         return count()
 
-    def settle(self) -> None:
-        """Put into the ledger what a killed process had written to the database only."""
-        found = self.find(OUTBOX, sort=["at", "commit", "part"])
-        for commit in dict.fromkeys(r["commit"] for r in found):
+    def settle(self) -> int:
+        """Put into the ledger what killed processes had written to the database only; return how many commits.
+
+        What a process that lives has yet to note is left to it.
+        """
+        found = [r for r in self.find(OUTBOX, sort=["at", "commit", "part"]) if not _is_noting(r)]
+        commits = list(dict.fromkeys(r["commit"] for r in found))
+        for commit in commits:
             self._settle(commit, [r for r in found if r["commit"] == commit])
+        return len(commits)
 
     def _settle(self, commit: str, parts: Sequence[Record]) -> None:
         writes = [write for part in sorted(parts, key=lambda p: int(p["part"])) for write in part["writes"]]
@@ -278,13 +284,15 @@ class Records:
     def _post(self, commit: str, session: ClientSession) -> list[Record]:
         """Leave the writes of this transaction for the ledger, in the same transaction."""
         writes = list(getattr(self._writes, "now", []))
-        at = time.time_ns()
+        if not writes:
+            return []
+        me = this_process()
+        common = {"commit": commit, "at": time.time_ns(), "owner": [me.pid, me.started]}
         parts = [
-            {"_id": f"{commit}:{n}", "commit": commit, "part": n, "at": at, "writes": writes[i : i + _OUTBOX_WRITES]}
+            {"_id": f"{commit}:{n}", "part": n, "writes": writes[i : i + _OUTBOX_WRITES], **common}
             for n, i in enumerate(range(0, len(writes), _OUTBOX_WRITES))
         ]
-        if parts:
-            self._collection(OUTBOX).insert_many([dict(p) for p in parts], session=session)
+        self._collection(OUTBOX).insert_many([dict(p) for p in parts], session=session)
         return parts
 
     def transact(self, write: Callable[[ClientSession], T]) -> T:
@@ -491,6 +499,12 @@ class Records:
                     return False
                 raise
         return True
+
+
+def _is_noting(part: Record) -> bool:
+    """Tell whether the process that left this for the ledger is another one that lives: it notes it itself."""
+    pid, started = part.get("owner") or (0, 0.0)
+    return pid not in (0, this_process().pid) and is_alive(Process(int(pid), float(started)))
 
 
 def _insertable(record: Mapping[str, Any]) -> Record:

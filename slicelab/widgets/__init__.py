@@ -8,6 +8,7 @@ from slicelab.widgets._inspector import Inspector
 from slicelab.widgets._keys import Keys
 from slicelab.widgets._map import Map
 from slicelab.widgets._notice import Notice
+from slicelab.widgets._review import Review
 from slicelab.widgets._slice_table import SliceTable
 
-__all__ = ["Actions", "CaseReview", "Explorer", "Gallery", "Inspector", "Keys", "Map", "Notice", "SliceTable"]
+__all__ = ["Actions", "CaseReview", "Explorer", "Gallery", "Inspector", "Keys", "Map", "Notice", "Review", "SliceTable"]

@@ -60,6 +60,7 @@ def test_what_is_not_there_is_missing(labels_back, tmp_path):
         "unmatched": 0,
         "duplicated": 0,
         "unreviewed": 0,
+        "conflicting": 0,
         "rejected": 0,
         "missing": 2,
     }

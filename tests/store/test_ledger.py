@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from slicelab.core import AnnotationTask, Batch, Change, Edit, QueueItem, Slice, StoreError, new_id
@@ -139,6 +140,38 @@ def test_what_a_killed_process_left_is_put_in_later():
     assert audit(connection).ok
     assert connection.records.count("outbox") == 0
     assert ("queue_items", item.item_id) in connection.records.ledger.state()
+
+
+CONNECT = "from slicelab.store import connect; connect()"
+
+
+def test_the_next_connection_notes_what_a_killed_process_left():
+    """Nobody has to ask for an audit: the next process that connects puts it in, and a living one's is left to it."""
+    connection, environment = connect(), os.environ | {"PYTHONPATH": os.getcwd()}
+    name = "ledger next"
+    killed = KILLED.replace("ledger killed", name)
+    assert subprocess.run([sys.executable, "-c", killed], env=environment, check=False).returncode < 0
+    (item,) = Queues(connection.records, name).items("q")
+    assert ("queue_items", item.item_id) not in connection.records.ledger.state()
+    subprocess.run([sys.executable, "-c", CONNECT], env=environment, check=True)
+    assert connection.records.count("outbox") == 0
+    assert ("queue_items", item.item_id) in connection.records.ledger.state()
+    me = psutil.Process()
+    pending = {"_id": "c:0", "commit": "c", "part": 0, "at": 0, "writes": [], "owner": [me.pid, me.create_time()]}
+    connection.database["outbox"].insert_one(pending)
+    subprocess.run([sys.executable, "-c", CONNECT], env=environment, check=True)
+    assert connection.records.count("outbox") == 1
+    connection.database["outbox"].delete_one({"_id": "c:0"})
+
+
+def test_of_two_states_of_a_record_the_later_counts(ledger):
+    """What two processes noted in the other order leaves the record as the database has it."""
+    for rev in (1, 3, 2):
+        ledger.append([{"op": "put", "kind": "slices", "record": {"_id": "s", "rev": rev}}], commit=f"c{rev}")
+    ledger.append([{"op": "put", "kind": "numbers", "record": {"_id": "n", "last": 2}}], commit="n2")
+    ledger.append([{"op": "put", "kind": "numbers", "record": {"_id": "n", "last": 1}}], commit="n1")
+    assert ledger.state()["slices", "s"]["rev"] == 3
+    assert ledger.state()["numbers", "n"]["last"] == 2
 
 
 def test_the_command_line_verifies(run_cli):

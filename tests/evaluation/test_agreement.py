@@ -1,0 +1,161 @@
+"""Agreement and consensus of annotators, against published figures and hand-worked ones."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from slicelab.core import Box, InvalidInputError
+from slicelab.evaluation import (
+    agreement,
+    annotator_quality,
+    box_answers,
+    box_consensus,
+    consensus,
+    group_boxes,
+    pair_boxes,
+    same_boxes,
+)
+
+# Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), section C: nominal alpha is 0.743.
+KRIPPENDORFF = {
+    "A": "1 2 3 3 2 1 4 1 2 . . .",
+    "B": "1 2 3 3 2 2 4 1 2 5 . 3",
+    "C": ". 3 3 3 2 3 4 2 2 5 1 .",
+    "D": "1 2 3 3 2 4 4 1 2 5 1 .",
+}
+# Fleiss (1971) as worked on Wikipedia: 14 raters, 10 subjects, 5 categories; kappa is 0.210.
+FLEISS = [
+    *([0, 0, 0, 0, 14], [0, 2, 6, 4, 2], [0, 0, 3, 5, 6], [0, 3, 9, 2, 0], [2, 2, 8, 1, 1]),
+    *([7, 7, 0, 0, 0], [3, 2, 6, 3, 0], [2, 5, 3, 2, 2], [6, 5, 2, 1, 0], [0, 2, 2, 3, 7]),
+]
+
+
+def frame(rows):
+    return pd.DataFrame(rows, columns=["unit", "annotator", "label"])
+
+
+def test_krippendorffs_own_example():
+    """Missing answers, five values: alpha 0.743; the unit with one answer doesn't count."""
+    rows = [
+        (str(n), who, word)
+        for who, words in KRIPPENDORFF.items()
+        for n, word in enumerate(words.split())
+        if word != "."
+    ]
+    found = agreement(frame(rows))
+    assert found.alpha == pytest.approx(0.743, abs=5e-4)
+    assert (found.n_units, found.n_annotators, found.n_answers) == (11, 4, 40)
+    assert len(found.pairs) == 6
+
+
+def test_fleiss_own_example():
+    """14 raters on 10 subjects: kappa 0.210, mean agreement 0.378."""
+    rows = []
+    for unit, counts in enumerate(FLEISS):
+        labels = [str(c) for c, n in enumerate(counts) for _ in range(n)]
+        rows += [(str(unit), f"r{i:02d}", label) for i, label in enumerate(labels)]
+    found = agreement(frame(rows))
+    assert found.fleiss == pytest.approx(0.210, abs=5e-4)
+    assert found.observed == pytest.approx(0.378, abs=5e-4)
+    assert found.fleiss_units == 10
+
+
+def test_cohen_by_hand():
+    """Of 50, both yes 20, both no 15, 5 and 10 crosswise: observed 0.7, kappa 0.4."""
+    pairs = [("yes", "yes")] * 20 + [("yes", "no")] * 5 + [("no", "yes")] * 10 + [("no", "no")] * 15
+    rows = [(str(n), who, word) for n, both in enumerate(pairs) for who, word in zip("ab", both, strict=True)]
+    (row,) = agreement(frame(rows)).pairs.to_dict("records")
+    assert (row["first"], row["second"], row["n"]) == ("a", "b", 50)
+    assert (row["observed"], row["cohen"]) == (pytest.approx(0.7), pytest.approx(0.4))
+
+
+def test_what_is_not_defined_is_nan():
+    """One label only, or nobody twice: shares are told, chance-corrected values are NaN."""
+    same = agreement(frame([("1", "a", "x"), ("1", "b", "x"), ("2", "a", "x")]))
+    assert (same.observed, same.n_units) == (1.0, 1)
+    assert np.isnan([same.alpha, same.fleiss, same.pairs["cohen"].iloc[0]]).all()
+    assert "no unit was answered" in str(agreement(frame([("1", "a", "x")])))
+    with pytest.raises(InvalidInputError, match="a on 1"):
+        agreement(frame([("1", "a", "x"), ("1", "a", "y")]))
+
+
+def test_majority_and_ties():
+    """Two of three lead; one of two leads nobody."""
+    found = consensus(frame([("1", "a", "x"), ("1", "b", "y"), ("1", "c", "y"), ("2", "a", "x"), ("2", "b", "y")]))
+    assert found.loc["1"].tolist() == ["y", pytest.approx(2 / 3), 3]
+    assert pd.isna(found.loc["2", "label"])
+    assert found.loc["2", "share"] == 0.5
+
+
+def test_dawid_skene_trusts_the_reliable():
+    """Two careless annotators outvote a good one in a majority; Dawid-Skene, told by the gold, follows the good one."""
+    pytest.importorskip("crowdkit")
+    rng = np.random.default_rng(0)
+    truth = {f"u{i:03d}": "xyz"[i % 3] for i in range(240)}
+    rows = []
+    for unit, label in truth.items():
+        for who, skill in (("good", 0.97), ("poor 1", 0.45), ("poor 2", 0.45)):
+            answer = label if rng.random() < skill else rng.choice([c for c in "xyz" if c != label])
+            rows.append((unit, who, str(answer)))
+    answers = frame(rows)
+    known = {u: truth[u] for u in list(truth)[:20]}
+    right = {m: consensus(answers, method=m, known=known)["label"] for m in ("majority", "dawid-skene")}
+    share = {m: np.mean([found.get(u) == label for u, label in truth.items()]) for m, found in right.items()}
+    assert share["dawid-skene"] > 0.94
+    assert share["majority"] < share["dawid-skene"] - 0.1
+    assert consensus(answers, method="dawid-skene")["share"].between(0, 1).all()
+
+
+def test_quality_on_probes():
+    """9 of 10 probes right: 0.9 with Wilson's interval; who answered no probe has none."""
+    answers = frame([("1", "a", "x"), ("1", "b", "x"), ("2", "a", "x"), ("2", "b", "y")])
+    right = pd.DataFrame({"annotator": ["a"] * 10, "right": [1.0] * 9 + [0.0]})
+    found = annotator_quality(answers, right)
+    assert found.loc["a", ["answers", "probes", "accuracy", "agrees"]].tolist() == [2, 10, 0.9, 0.5]
+    assert (found.loc["a", "low"], found.loc["a", "high"]) == (
+        pytest.approx(0.596, abs=1e-3),
+        pytest.approx(0.982, abs=1e-3),
+    )
+    assert np.isnan(found.loc["b", "accuracy"])
+
+
+def box(label, x, y=0, w=10, h=10, label_id=""):
+    return Box(label, x, y, w, h, label_id)
+
+
+def test_boxes_are_paired_for_the_whole_not_greedily():
+    """The best single overlap would leave the other box alone; the assignment pairs both."""
+    ones, others = [box("a", 0), box("a", 3)], [box("a", 2), box("a", -2)]
+    assert {(i, j) for i, j, _ in pair_boxes(ones, others, iou=0.4)} == {(0, 1), (1, 0)}
+    assert same_boxes(ones, [box("a", 1), box("a", 3.5)])
+    assert not same_boxes(ones, [box("a", 1), box("b", 3.5)])
+    assert not same_boxes(ones, ones[:1])
+
+
+def test_groups_do_not_depend_on_order():
+    """Three people, two objects, one seen by two: the same groups in any order of people and boxes."""
+    drawn = {"a": [box("x", 0), box("y", 50)], "b": [box("y", 51), box("x", 1)], "c": [box("x", 0, 1)]}
+    found = group_boxes(drawn)
+    assert [sorted(g) for g in found] == [["a", "b", "c"], ["a", "b"]]
+    turned = {who: list(reversed(drawn[who])) for who in "cba"}
+    assert group_boxes(turned) == found
+    answers, overlap = box_answers({"img": {who: tuple(b) for who, b in drawn.items()}})
+    assert answers.groupby("unit")["label"].agg(sorted).tolist() == [["x", "x", "x"], ["", "y", "y"]]
+    assert 0.6 < overlap < 0.9
+    assert agreement(answers).observed == pytest.approx((3 + 1) / 6)
+
+
+def test_box_consensus_takes_medians_and_leaves_out_what_one_saw():
+    """Two of three see the second object, one a third: it isn't there; edges are medians, the id stays."""
+    found = box_consensus(
+        {
+            "a": (box("x", 0, label_id="i"), box("y", 50)),
+            "b": (box("x", 1, label_id="i"), box("y", 52)),
+            "c": (box("x", 2, label_id="i"), box("z", 90)),
+        }
+    )
+    assert [(b.label, b.x, b.label_id) for b in found.boxes] == [("x", 1, "i"), ("y", 51.0, "")]
+    assert (found.share, found.n) == (pytest.approx(2 / 3), 3)
+    torn = box_consensus({"a": (box("x", 0),), "b": ()})
+    assert (torn.boxes, torn.share) == ((), 0.5)
+    assert box_consensus({"a": (), "b": ()}).share == 1.0
