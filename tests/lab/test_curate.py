@@ -147,7 +147,7 @@ def test_a_slice_from_fiftyones_own_expression(lab):
     assert made.note.startswith("FiftyOne: ")
     assert "$line" in made.note
     with pytest.raises(RuleError, match="FiftyOne can't match by"):
-        lab.create_slice("broken", rule=ViewField("line").substr(0, "x"))
+        lab.create_slice("broken", rule=ViewField("line") / 2 > 1)  # a text, divided
     with pytest.raises(InvalidInputError, match="A rule is a text"):
         lab.create_slice("no rule", rule=3)
     with pytest.raises(InvalidInputError, match="not both"):
