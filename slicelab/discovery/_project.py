@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slicelab.core import check_matrix
+from slicelab.discovery._kept_code import kept_code
 
 FloatMatrix = npt.NDArray[np.float32]
 log = logging.getLogger("slicelab")
@@ -121,12 +122,12 @@ def embed_features(
         flat = np.zeros((n, n_components), np.float32)
         flat[:, : min(n_components, features.shape[1])] = features[:, :n_components]
         return flat
-    import umap
-
     k = max(2, min(n_neighbors, n - 1))
     indices, distances = nearest(features, k) if neighbours is None else neighbours
     indices, distances = indices[:, :k], distances[:, :k]
-    with warnings.catch_warnings():
+    with kept_code(), warnings.catch_warnings():
+        import umap
+
         warnings.simplefilter("ignore")  # one thread because of the seed, no transform with given neighbours
         model = umap.UMAP(
             n_components=n_components,
