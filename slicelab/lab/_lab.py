@@ -88,6 +88,7 @@ class Lab:
         self._pictures = Pictures(self._units, cache=connection.home / "cache" / "thumbnails")
         self._looking = Looking(self._units, self._vectors)
         self._found: dict[str, CandidateSlices] = {}
+        self._settings: dict[str, dict[str, Any]] = {}  # of the discoveries in `_found`
 
     # -- the dataset ---------------------------------------------------------------------------------------------
 
@@ -302,6 +303,14 @@ class Lab:
             progress=progress,
         )
         self._found[model] = found
+        self._settings[model] = {
+            "embeddings": embeddings,
+            "population": population,
+            "graded": graded,
+            "groups": groups,
+            "max_slices": max_slices,
+            "random_state": random_state,
+        }
         return found
 
     def discovery(self, model: str, *, embeddings: str = DEFAULT) -> Work:
@@ -312,6 +321,7 @@ class Lab:
 
         def keep(found: CandidateSlices) -> CandidateSlices:
             self._found[model] = found
+            self._settings[model] = {"embeddings": embeddings}
             return found
 
         cache = self._connection.home / "cache"
@@ -458,11 +468,20 @@ class Lab:
         note
             A person's words.
         """
-        model = next((m for m, found in self._found.items() if any(c is candidate for c in found)), None)
+        model = self._model_of(candidate)
         change = curation.from_candidate(
-            candidate, name=name or candidate.name, model=model, note=note, existing=self._slices.all()
+            candidate,
+            name=name or candidate.name,
+            model=model,
+            note=note,
+            existing=self._slices.all(),
+            provenance={} if model is None else {"discovery": self._settings[model]},
         )
         return self._made(change)
+
+    def _model_of(self, candidate: Candidate) -> str | None:
+        found = self._found.items()
+        return next((m for m, each in found if any(c is candidate for c in (*each, *each.leads))), None)
 
     def dismiss(self, candidate: Candidate, *, reason: str) -> Slice:
         """Say that a candidate is no slice; the explorer shows it as dismissed, after later discoveries too.
@@ -474,7 +493,7 @@ class Lab:
         reason
             Why, in a person's words.
         """
-        model = next((m for m, found in self._found.items() if any(c is candidate for c in found)), None)
+        model = self._model_of(candidate)
         return self._made(curation.dismiss(candidate, reason=reason, model=model, existing=self._slices.all()))
 
     def create_slice(

@@ -67,6 +67,7 @@ class LabSuite:
                 "slice_id": slice_.slice_id,
                 "slice_version": slice_.version,
                 "model": slice_.model,
+                **({"found": slice_.provenance} if slice_.provenance else {}),
             },
         )
         return self._cases.save(case)

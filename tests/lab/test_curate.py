@@ -28,6 +28,9 @@ def test_discovery_finds_the_planted_slice_and_it_becomes_a_slice(parts):
     assert again == made
     assert (again.model, again.note, again.version) == ("v3", "as planted", 1)
     assert again.provenance["candidate"]["failures"] == found[0].failures
+    assert again.provenance["discovery"]["random_state"] == 0
+    case = parts.promote(again, bar=sl.Bar("accuracy", at_least=0.5), suite="provenance")
+    assert case.provenance["found"] == again.provenance
 
 
 def test_every_change_is_a_version_and_can_be_undone_and_done_again(lab):
