@@ -114,7 +114,7 @@ def test_200_digits_go_out_and_150_come_back(server, samples, tmp_path):
     before = lab.table.samples["label"].copy()
     queue = lab.queue("round-1")
     queue.add(list(lab.units("cnn").index[:200]), reason="relabel")
-    lab.define_classes({"1": "<b>one</b> stroke"}, examples={"1": list(lab.table.samples.index[:2])})
+    lab.define_classes({"1": "<b>one</b> stroke"})
     with pytest.raises(StateError, match="doesn't answer"):
         queue.push(url="http://127.0.0.1:9", token=token, document_root=samples)
     (batch,) = queue.batches()
@@ -123,7 +123,6 @@ def test_200_digits_go_out_and_150_come_back(server, samples, tmp_path):
     told = LabelStudio(base_url=url, api_key=token).projects.get(id=pushed.project)
     assert told.show_instruction
     assert "&lt;b&gt;one&lt;/b&gt; stroke" in told.expert_instruction
-    assert told.expert_instruction.count("data:image/jpeg;base64,") == 2
     assert (queue.push(batch, url=url, token=token, document_root=samples)).sent == 0
     dice = random.Random(1)
 
