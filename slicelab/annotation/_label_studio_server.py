@@ -7,7 +7,7 @@ that was cut off goes on where it stopped, and nothing is sent twice. A pull wri
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,9 +44,10 @@ def push_label_studio(
     document_root: str | Path | None = None,
     media_url: str | None = None,
     blind: bool = False,
-    examples: Mapping[str, Sequence[bytes]] | None = None,
 ) -> Pushed:
     """Send a batch to a Label Studio server, present labels as pre-annotations; doing so again sends what is missing.
+
+    The definitions of the batch's label schema become the project's instructions.
 
     Parameters
     ----------
@@ -61,8 +62,6 @@ def push_label_studio(
         Instead: the address under which the server finds the images by their keys.
     blind
         True: the present labels don't go along.
-    examples
-        JPEGs of each class of the batch's label schema; annotators see them with the definitions before they begin.
 
     Raises
     ------
@@ -82,7 +81,7 @@ def push_label_studio(
     project = _said(url, partial(_find_project, client, batch))
     if project is None:
         config = files["label_config.xml"].decode()
-        told = _instructions(batch, examples or {})
+        told = _instructions(batch)
         made = _said(url, partial(client.projects.create, title=_title(batch), label_config=config, **told))
         project = int(made.id)
     there = {t["data"].get("slicelab_id") for t in _said(url, partial(_exported, client, project))}
@@ -99,11 +98,11 @@ def push_label_studio(
     return Pushed(project, len(missing), len(tasks) - len(missing))
 
 
-def _instructions(batch: Batch, examples: Mapping[str, Sequence[bytes]]) -> dict[str, Any]:
-    """Return the project's instructions as the server takes them."""
+def _instructions(batch: Batch) -> dict[str, Any]:
+    """Return the project's instructions; the server takes embedded pictures out, so the words go alone."""
     if batch.label_schema is None:
         return {}
-    return {"expert_instruction": section(batch.label_schema, examples), "show_instruction": True}
+    return {"expert_instruction": section(batch.label_schema, {}), "show_instruction": True}
 
 
 def pull_label_studio(batch: Batch, folder: str | Path, *, url: str, token: str) -> Path:

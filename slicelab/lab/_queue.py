@@ -600,7 +600,6 @@ class LabQueue(Decisions):
             document_root=document_root,
             media_url=media_url,
             blind=blind,
-            examples=self._examples(of_batch),
         )
 
     def pull(self, folder: str | Path, *, url: str, token: str, batch: Batch | str | None = None) -> Return:

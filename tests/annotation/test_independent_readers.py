@@ -42,10 +42,10 @@ def batches(n, folder):
             Image.fromarray(noise.integers(0, 255, (height, width, 3), dtype=np.uint8)).save(path)
             key = f"{dice.choice(WORDS)}/{dice.choice(WORDS)}/{i}.png"
             boxes = tuple(box(dice, classes, width, height, str(m)) for m in range(dice.randint(0, 5)))
-            name = f"{'0' * 30}{number:02d}-{i + 1:05d}"
+            name = f"{number:02d}{'0' * 30}-{i + 1:05d}"
             about = {"items": (f"i{i}",), "units": (key,), "reasons": ("relabel",), "boxes": boxes}
             tasks.append(AnnotationTask(name, key, str(path), hash_file(path), width, height, **about))
-        yield Batch("q", "ds", "detection", classes, tuple(tasks), batch_id=f"{'0' * 30}{number:02d}")
+        yield Batch("q", "ds", "detection", classes, tuple(tasks), batch_id=f"{number:02d}{'0' * 30}")
 
 
 def box(dice, classes, width, height, label_id):

@@ -105,6 +105,8 @@ def annotate(url, token, change, *, n, skipped, seed):
 
 def test_200_digits_go_out_and_150_come_back(server, samples, tmp_path):
     """Every submitted label is on its unit; skipped and untouched tasks stay open, predictions are never labels."""
+    from label_studio_sdk import LabelStudio
+
     url, token = server
     folder = samples / "digits"
     models = {"cnn": folder / "predictions_cnn.csv"}
@@ -112,11 +114,15 @@ def test_200_digits_go_out_and_150_come_back(server, samples, tmp_path):
     before = lab.table.samples["label"].copy()
     queue = lab.queue("round-1")
     queue.add(list(lab.units("cnn").index[:200]), reason="relabel")
+    lab.define_classes({"1": "<b>one</b> stroke"})
     with pytest.raises(StateError, match="doesn't answer"):
         queue.push(url="http://127.0.0.1:9", token=token, document_root=samples)
     (batch,) = queue.batches()
     pushed = queue.push(batch, url=url, token=token, document_root=samples)
     assert (pushed.sent, pushed.present) == (200, 0)
+    told = LabelStudio(base_url=url, api_key=token).projects.get(id=pushed.project)
+    assert told.show_instruction
+    assert "&lt;b&gt;one&lt;/b&gt; stroke" in told.expert_instruction
     assert (queue.push(batch, url=url, token=token, document_root=samples)).sent == 0
     dice = random.Random(1)
 
