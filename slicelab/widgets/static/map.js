@@ -6,6 +6,7 @@
 const NOT_DRAWN = 255;
 const BINS = 220;
 const HOVER_AFTER = 90; // ms
+const HIGHLIGHT_AFTER = 50; // ms
 const PICTURE = 128;
 
 const aligned = (view) => view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
@@ -325,11 +326,15 @@ function render({ model, el }) {
   plot.addEventListener("pointerdown", modifier, true);
   plot.addEventListener("mousedown", modifier, true);
 
-  const later = { change: null };
+  const later = { change: null, highlight: null };
   const changed = () => { later.change ??= requestAnimationFrame(() => { later.change = null; recoloured(); }); };
+  // Once for all that comes with a selection, and after it: the figures and pictures needn't wait for the map.
+  const highlighted = () => {
+    later.highlight ??= setTimeout(() => { later.highlight = null; highlight(); }, HIGHLIGHT_AFTER);
+  };
   const resized = new ResizeObserver(() => { if (Plotly && plot.offsetWidth) Plotly.Plots.resize(plot); });
   const events = { "change:codes": changed, "change:values": changed, "change:colour": changed,
-    "change:layers": changed, "change:selected": highlight, "change:dimmed": highlight, "change:outlines": draw,
+    "change:layers": changed, "change:selected": highlighted, "change:dimmed": highlighted, "change:outlines": draw,
     "msg:custom": receive };
   for (const [name, act] of Object.entries(events)) model.on(name, act);
 
@@ -358,6 +363,7 @@ function render({ model, el }) {
     resized.disconnect();
     clearTimeout(timer);
     clearTimeout(saying);
+    clearTimeout(later.highlight);
     for (const [name, act] of Object.entries(events)) model.off(name, act);
     if (url) URL.revokeObjectURL(url);
     if (Plotly) Plotly.purge(plot);
