@@ -56,10 +56,6 @@ class Apart:
             failed(None if self._cancelled.is_set() else error)
         else:
             done(result)
-        finally:
-            if self._process.pid is not None:
-                self._process.terminate()
-                self._process.join(10)
 
     def _work(self, tell: Callable[[str, float | None], None]) -> Any:
         result = None
@@ -75,6 +71,10 @@ class Apart:
         except (EOFError, OSError) as error:
             words = "The process that did the work has ended, maybe for lack of memory. Nothing was changed."
             raise StateError(words) from error
+        finally:  # before anybody hears of the end: then no process is left, and only this thread waits for it
+            if self._process.pid is not None:
+                self._process.terminate()
+                self._process.join(10)
         return result
 
     def _receive(self, tell: Callable[[str, float | None], None]) -> Any:
