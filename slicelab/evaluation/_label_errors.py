@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from slicelab.core import InvalidInputError
+from slicelab.evaluation._label_noise import calibrated, noise_rates
 
 NEIGHBOURS = 20
-_FLOOR = 1e-4
 KINDS = ("swapped", "missed", "spurious", "mislocated")
 """What may be wrong with a label: another class, nothing labelled there, nothing to label there, a box out of place."""
 
@@ -26,9 +26,10 @@ def label_errors(
 ) -> pd.DataFrame:
     """Score how likely the label of each sample is wrong.
 
-    A model's own doubt about one picture is noisy. What it says about the pictures that lie nearest in the embedding is
-    averaged into it; a sample whose neighbourhood and own prediction agree on another class than its label comes first.
-    Labels of neighbours are not asked: where a whole group is mislabelled they agree with the error.
+    The score weighs two things: what the model says about the picture and about those that lie nearest to it in the
+    embedding, and how often such a class is labelled so. The second is estimated from the labels as a whole: where one
+    class keeps being labelled as one other, its doubtful labels come before those that go astray here and there. Labels
+    of neighbours are not asked: where a whole group is mislabelled they agree with the error.
 
     Parameters
     ----------
@@ -45,9 +46,9 @@ def label_errors(
 
     Returns
     -------
-    DataFrame, n rows in order: `score` (float64, higher is more suspicious: the log of how much more probable the best
-    other class is than the label), `suggestion` (that class), `issue` (bool: among those that confident learning
-    estimates to be wrong).
+    DataFrame, n rows in order: `score` (float64, higher is more suspicious: the log of the odds that the label is
+    wrong), `suggestion` (the most probable other class), `issue` (bool: among those that confident learning estimates
+    to be wrong).
 
     Raises
     ------
@@ -56,7 +57,9 @@ def label_errors(
 
     Notes
     -----
-    `issue` is cleanlab's `find_label_issues` (Northcutt et al. 2021) with its defaults.
+    The odds are sum over other classes c of p(c) T(c, label), divided by p(label) T(label, label): p are the calibrated
+    probabilities, T the estimated rates at which class c is labelled so (`_label_noise`). `issue` is cleanlab's
+    `find_label_issues` (Northcutt et al. 2021) with its defaults.
     """
     given = pd.Index(classes).get_indexer(pd.Index(labels))
     found = np.asarray(probabilities, dtype=np.float64)
@@ -73,16 +76,17 @@ def label_errors(
     if len(classes) < 2:
         raise InvalidInputError(f"Errors need at least two classes to be told from each other; got {list(classes)}.")
     found = found / found.sum(axis=1, keepdims=True)
-    smooth = found if embeddings is None else (found + _of_neighbours(found, embeddings, neighbours)) / 2
+    around = None if embeddings is None else _of_neighbours(found, embeddings, neighbours)
+    likely = calibrated(found, around, given)
+    rates = noise_rates(likely, given)
     rows = np.arange(len(given))
-    others = smooth.copy()
-    others[rows, given] = -1.0
-    best = others.argmax(axis=1)
-    log = np.log(np.maximum(smooth, _FLOOR))
+    weights = likely * rates[:, given].T
+    right = weights[rows, given].copy()
+    weights[rows, given] = 0.0
     return pd.DataFrame(
         {
-            "score": log[rows, best] - log[rows, given],
-            "suggestion": pd.array([classes[c] for c in best], dtype="str"),
+            "score": np.log(weights.sum(axis=1)) - np.log(right),
+            "suggestion": pd.array([classes[c] for c in weights.argmax(axis=1)], dtype="str"),
             "issue": _confident(given, found),
         }
     )

@@ -39,7 +39,7 @@ def read(folder):
 
 
 def plant(y, p, vectors, kind, rate, rng):
-    """Return labels with errors: anywhere to any class, anywhere to the class most confused with, or a whole group."""
+    """Return labels with errors: to any class, the class most confused with, one drawn by confusion, or of a group."""
     wrong, n_classes, m = y.copy(), p.shape[1], int(rate * len(y))
     confused = np.array([p[y == c].mean(0) for c in range(n_classes)])
     np.fill_diagonal(confused, 0)
@@ -51,7 +51,13 @@ def plant(y, p, vectors, kind, rate, rng):
     else:
         chosen = rng.choice(len(y), m, replace=False)
     shift = rng.integers(1, n_classes, len(chosen))
-    wrong[chosen] = (y[chosen] + shift) % n_classes if kind == "random" else confused[y[chosen]].argmax(1)
+    if kind == "random":
+        wrong[chosen] = (y[chosen] + shift) % n_classes
+    elif kind == "drawn":
+        share = confused / confused.sum(1, keepdims=True)
+        wrong[chosen] = [rng.choice(n_classes, p=share[c]) for c in y[chosen]]
+    else:
+        wrong[chosen] = confused[y[chosen]].argmax(1)
     return wrong, wrong != y
 
 
@@ -80,8 +86,8 @@ def report(name, kind, ours, peers):
 
 def images(folder):
     y, p, vectors, classes = read(folder)
-    for kind in ("random", "confusable", "slice"):
-        ours, peers = [], {"self-confidence": [], "normalized-margin": []}
+    for kind in ("random", "confusable", "drawn", "slice"):
+        ours, peers = [], {"self-confidence": [], "normalized-margin": [], "confidence-weighted-entropy": []}
         for repetition in range(REPETITIONS):
             rng = np.random.default_rng(repetition)
             wrong, bad = plant(y, p, vectors, kind, RATES[repetition % len(RATES)], rng)
