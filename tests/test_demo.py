@@ -6,9 +6,10 @@ import pytest
 
 
 @pytest.mark.mongo
-def test_the_demo_walks_the_loop_twice(run_cli, tmp_path):
+@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_the_demo_walks_the_loop(run_cli, tmp_path, times):
     """Suite, JUnit, HTML with pictures, Label Studio and CVAT files for both samples; a second run is the same."""
-    for _ in range(2):
+    for _ in range(times):
         done = run_cli("demo", "--out", tmp_path)
         assert done.returncode == 0, done.stderr
         for sample in ("digits", "baggage"):

@@ -15,7 +15,7 @@ import slicelab as sl
 
 pytestmark = pytest.mark.mongo
 
-ROUNDS = 10
+ROUNDS = [3, pytest.param(10, marks=pytest.mark.slow)]
 
 WORKER = """
 import sys
@@ -62,13 +62,13 @@ def mongod_pid():
     return pid
 
 
-def run_and_kill(step, name, folder, *, victim, seed):
-    """Let a worker work, kill the victim `ROUNDS` times; return what was acknowledged."""
+def run_and_kill(step, name, folder, *, victim, seed, rounds):
+    """Let a worker work, kill the victim so many times; return what was acknowledged."""
     rng = random.Random(seed)
     acknowledged = []
-    rounds = 0
+    done = 0
     worker = None
-    while rounds < ROUNDS:
+    while done < rounds:
         if worker is None:
             worker = start(step, name, folder)
         for line in worker.stdout:
@@ -79,7 +79,7 @@ def run_and_kill(step, name, folder, *, victim, seed):
             raise AssertionError(worker.stderr.read())
         time.sleep(rng.uniform(0, 0.4))
         os.kill(mongod_pid() if victim == "mongod" else worker.pid, signal.SIGKILL)
-        rounds += 1
+        done += 1
         if victim == "kernel":
             acknowledged += [line[4:].strip() for line in worker.stdout if line.startswith("ack")]
             worker.wait()
@@ -92,17 +92,18 @@ def run_and_kill(step, name, folder, *, victim, seed):
     return acknowledged
 
 
+@pytest.mark.parametrize("rounds", ROUNDS)
 @pytest.mark.parametrize("victim", ["mongod", "kernel"])
-def test_promoted_slices_and_cases_survive(load_parts, parts_folder, victim):
+def test_promoted_slices_and_cases_survive(load_parts, parts_folder, victim, rounds):
     """Every slice whose case was acknowledged is there with its members, and the next call works."""
-    lab = load_parts(f"kill promote {victim}", overwrite=True)
-    acknowledged = run_and_kill("promote", lab.name, parts_folder, victim=victim, seed=1)
+    lab = load_parts(f"kill promote {victim} {rounds}", overwrite=True)
+    acknowledged = run_and_kill("promote", lab.name, parts_folder, victim=victim, seed=1, rounds=rounds)
     lab = sl.open(lab.name)
     units = list(lab.units("v3").index)
     assert sorted(units) == [f"part_{i:03d}.png" for i in range(160)]
     slices = {s.name: s for s in lab.slices()}
     cases = {c.name: c for c in lab.suite("kills").cases}
-    assert len(acknowledged) >= ROUNDS
+    assert len(acknowledged) >= rounds
     for name in acknowledged:
         number = int(name.split()[1])
         assert slices[name].members == tuple(units[: number % 20 + 1]), (units[:5], units[-3:])
@@ -111,11 +112,12 @@ def test_promoted_slices_and_cases_survive(load_parts, parts_folder, victim):
     assert lab.suite("kills").run("v3").counts()["invalid"] == 0
 
 
+@pytest.mark.parametrize("rounds", ROUNDS)
 @pytest.mark.parametrize("victim", ["mongod", "kernel"])
-def test_queued_items_survive_wholly(load_parts, parts_folder, victim):
+def test_queued_items_survive_wholly(load_parts, parts_folder, victim, rounds):
     """Every acknowledged call of add has all its items; a call that was cut off has all or none."""
-    lab = load_parts(f"kill queue {victim}", overwrite=True)
-    acknowledged = run_and_kill("queue", lab.name, parts_folder, victim=victim, seed=2)
+    lab = load_parts(f"kill queue {victim} {rounds}", overwrite=True)
+    acknowledged = run_and_kill("queue", lab.name, parts_folder, victim=victim, seed=2, rounds=rounds)
     lab = sl.open(lab.name)
     sizes = {name: len(lab.queue(name).items()) for name in lab.queues()}
     for row in acknowledged:
@@ -126,11 +128,12 @@ def test_queued_items_survive_wholly(load_parts, parts_folder, victim):
     assert lab.queue("afterwards").add(list(lab.units("v3").index[:3]), reason="investigate") == 3
 
 
+@pytest.mark.parametrize("rounds", ROUNDS)
 @pytest.mark.parametrize("victim", ["mongod", "kernel"])
-def test_loads_are_there_wholly_or_not_at_all(parts_folder, victim):
+def test_loads_are_there_wholly_or_not_at_all(parts_folder, victim, rounds):
     """Every acknowledged load is complete; one that was cut off leaves nothing to see, and can be repeated."""
-    name = f"kill load {victim}"
-    acknowledged = run_and_kill("load", name, parts_folder, victim=victim, seed=3)
+    name = f"kill load {victim} {rounds}"
+    acknowledged = run_and_kill("load", name, parts_folder, victim=victim, seed=3, rounds=rounds)
     models = {"v3": parts_folder / "v3.csv"}
     again = sl.load(f"{name} next", parts_folder / "images", parts_folder / "labels.csv", models, progress=False)
     assert again.load_report.ok
