@@ -22,9 +22,9 @@ STATIC = Path(__file__).parent / "static"
 ErrorSink = Callable[[Exception], None]
 
 
-def module(name: str) -> str:
-    """Return the JavaScript of one of our widgets, with what all of them begin with."""
-    return (STATIC / "common.js").read_text(encoding="utf-8") + (STATIC / name).read_text(encoding="utf-8")
+def module(*names: str) -> str:
+    """Return the JavaScript of one of our widgets from its files, with what all of them begin with."""
+    return "".join((STATIC / name).read_text(encoding="utf-8") for name in ("common.js", *names))
 
 
 def log_error(error: Exception) -> None:

@@ -47,7 +47,7 @@ class Map(GestureWidget):
         What is in sight: [x from, to, y from, to] in the projection's units; [] for all.
     """
 
-    _esm = module("map.js")
+    _esm = module("overlay.js", "map.js")
     _css = STATIC / "map.css"
     library = traitlets.Instance(PlotlyLibrary).tag(sync=True, **widget_serialization)
     places = traitlets.Bytes().tag(sync=True)  # float32 (n, 2), little-endian like all below

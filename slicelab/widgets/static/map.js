@@ -1,13 +1,16 @@
-// Units as points, drawn by plotly. Python sends places, layers and the selection as bytes; this tells what was
-// lassoed ("select"), clicked ("pick"), hovered over ("hover"), and what is in sight ("range").
+// Units as points, drawn by plotly; what is selected, and the lasso, are drawn above it (overlay.js). Python sends
+// places, layers and the selection as bytes; this tells what was lassoed ("select"), clicked ("pick"), hovered over
+// ("hover"), and what is in sight ("range").
 // Of more than `limit` points in sight the density is drawn. Text from data is escaped for plotly in Python; the
 // words beside the mouse go in by textContent.
 
 const NOT_DRAWN = 255;
 const BINS = 220;
+const SVG_LIMIT = 3000; // up to so many points SVG is drawn, which spends none of the browser's few WebGL contexts
 const HOVER_AFTER = 90; // ms
-const HIGHLIGHT_AFTER = 50; // ms
 const PICTURE = 128;
+const DENSE_MARKS = 20000; // of more selected units a sample is marked on the density
+const DENSE_MARK = { symbol: "circle", size: 4, colour: "#D55E00", opacity: 0.8 };
 
 const aligned = (view) => view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
 
@@ -27,7 +30,10 @@ async function run(source) {
   return found.default;
 }
 
-function hasWebgl() {
+// Asked once per page: to make a context is slow, and a browser has few of them.
+const hasWebgl = () => (globalThis.slicelabWebgl ??= makesWebgl());
+
+function makesWebgl() {
   try {
     const context = document.createElement("canvas").getContext("webgl");
     context?.getExtension("WEBGL_lose_context")?.loseContext();
@@ -35,23 +41,6 @@ function hasWebgl() {
   } catch {
     return false;
   }
-}
-
-// Which of the places lie inside a polygon (even-odd), of those that `wanted` says.
-export function inside(places, xs, ys, wanted) {
-  const [left, right] = [Math.min(...xs), Math.max(...xs)];
-  const [low, high] = [Math.min(...ys), Math.max(...ys)];
-  const found = [];
-  for (let i = 0; 2 * i < places.length; i++) {
-    const x = places[2 * i], y = places[2 * i + 1];
-    if (!(x >= left && x <= right && y >= low && y <= high) || !wanted(i)) continue;
-    let odd = false;
-    for (let a = 0, b = xs.length - 1; a < xs.length; b = a++) {
-      if (ys[a] > y !== ys[b] > y && x < ((xs[b] - xs[a]) * (y - ys[a])) / (ys[b] - ys[a]) + xs[a]) odd = !odd;
-    }
-    if (odd) found.push(i);
-  }
-  return Int32Array.from(found);
 }
 
 class Points {
@@ -79,6 +68,14 @@ class Points {
     if (!(box[0] <= box[1])) return [0, 1, 0, 1];
     const [w, h] = [box[1] - box[0] || 1, box[3] - box[2] || 1];
     return [box[0] - 0.04 * w, box[1] + 0.04 * w, box[2] - 0.04 * h, box[3] + 0.04 * h];
+  }
+  bounds() {
+    let [low, high] = [Infinity, -Infinity];
+    for (const value of this.values) {
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+    return low <= high ? [low, high] : [0, 1];
   }
   // Rows of each layer; of those in `box` only, or null where there are more than `limit` of them.
   split(layers, box, limit) {
@@ -134,14 +131,16 @@ function render({ model, el }) {
   const wait = make("div", "slicelab-map-wait", plot, "drawing …");
 
   const points = new Points(model);
-  const webgl = hasWebgl();
+  const overlay = new Overlay(root, () => ({ box: plot.querySelector(".nsewdrag").getBoundingClientRect(), range: sight }));
+  const webgl = points.count > SVG_LIMIT && hasWebgl();
   const full = points.extent();
   let Plotly = null;
   let closed = false;
   let traces = []; // rows of each drawn trace
   let way = "replace";
   let hovered = -1;
-  let drawings = 0;
+  let dense = false; // the density is drawn, not the points
+  let stale = false; // something changed while plotly was on its way
   let timer = null;
   let url = "";
   let sight = model.get("range").length ? model.get("range") : full;
@@ -158,54 +157,29 @@ function render({ model, el }) {
     return { ...own, color: colour, coloraxis: "coloraxis" };
   }
 
-  function chosen() {
-    if (!model.get("dimmed")) return null;
-    const mask = new Uint8Array(points.count);
-    for (const row of new Int32Array(aligned(model.get("selected")))) mask[row] = 1;
-    return mask;
-  }
-
-  function picked(rows, mask) {
-    if (!mask) return null;
-    const found = [];
-    for (let i = 0; i < rows.length; i++) if (mask[rows[i]]) found.push(i);
-    return found;
-  }
-
   function makeTraces() {
     const layers = model.get("layers");
     let rows = points.split(layers.length, sight, model.get("limit"));
-    const dense = rows === null;
+    dense = rows === null;
     if (dense) rows = layers.map(() => new Int32Array());
-    const mask = chosen();
-    const type = webgl && points.count > 3000 ? "scattergl" : "scatter";
+    const type = webgl ? "scattergl" : "scatter";
     const named = new Set();
     traces = rows;
     const drawn = rows.map((part, i) => {
       const legend = !named.has(layers[i].name);
       named.add(layers[i].name);
       return { type, mode: "markers", x: points.at(part, 0), y: points.at(part, 1), name: layers[i].name,
-        legendgroup: layers[i].name, showlegend: legend, hoverinfo: "none", marker: marker(layers[i], part),
-        selectedpoints: picked(part, mask), selected: { marker: { opacity: 1 } },
-        unselected: { marker: { opacity: 0.12 } } };
+        legendgroup: layers[i].name, showlegend: legend, hoverinfo: "none", marker: marker(layers[i], part) };
     });
     words.textContent = dense ? `${points.count.toLocaleString("en")} units: their density; zoom in for points` : "";
     if (model.get("absent")) words.textContent += ` ${model.get("absent").toLocaleString("en")} units have no place`;
     if (!dense) return drawn;
-    // Among very many points those that are selected are drawn all the same (a sample of them).
-    const shown = mask ? model.get("selected") : new DataView(new ArrayBuffer(0));
-    const some = new Int32Array(aligned(shown)).filter((_, i, all) => i % Math.ceil(all.length / 20000) === 0);
     const step = [(sight[1] - sight[0]) / BINS, (sight[3] - sight[2]) / BINS];
-    traces = [...rows, some];
-    return [...drawn, { type, mode: "markers", x: points.at(some, 0), y: points.at(some, 1), hoverinfo: "none",
-      name: "selected", marker: { size: 4, color: "#D55E00" } },
-    { type: "heatmap", z: points.density(sight), x0: sight[0] + step[0] / 2, dx: step[0], y0: sight[2] + step[1] / 2,
-      dy: step[1], colorscale: "Cividis", showscale: false, hoverinfo: "skip", zsmooth: false }];
+    return [...drawn, { type: "heatmap", z: points.density(sight), x0: sight[0] + step[0] / 2, dx: step[0], y0: sight[2] + step[1] / 2,
+      dy: step[1], colorscale: SCALE, showscale: false, hoverinfo: "skip", zsmooth: false }];
   }
 
-  function makeLayout() {
-    const axis = { showticklabels: false, showgrid: false, zeroline: false, ticks: "", showline: true, mirror: true,
-      linecolor: "rgba(128,128,128,0.35)" };
+  function makeOutlines() {
     const shapes = [], annotations = [];
     for (const each of model.get("outlines")) {
       if (each.xs.length) {
@@ -215,46 +189,67 @@ function render({ model, el }) {
       annotations.push({ text: each.name, x: each.x, y: each.y, showarrow: false, bgcolor: "rgba(40,40,40,0.8)",
         font: { size: 11, color: "#ffffff" } });
     }
-    return { dragmode: plot.layout?.dragmode || "lasso", hovermode: "closest", autosize: true,
+    return { shapes, annotations };
+  }
+
+  function makeLayout() {
+    const axis = { showticklabels: false, showgrid: false, zeroline: false, ticks: "", showline: true, mirror: true,
+      linecolor: "rgba(128,128,128,0.35)" };
+    return { dragmode: plot.layout?.dragmode ?? false, meta: overlay.tool, hovermode: "closest", autosize: true,
       margin: { l: 1, r: 1, t: 1, b: 4 }, xaxis: { ...axis, range: sight.slice(0, 2) },
       yaxis: { ...axis, range: sight.slice(2) }, font: { size: 12, color: "#767676" },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       legend: { orientation: "h", y: -0.01, yanchor: "top", x: 0, itemsizing: "constant" },
-      coloraxis: { colorscale: "Cividis", colorbar: { title: { text: model.get("scale") }, thickness: 10 } },
-      newselection: { line: { color: "#767676", dash: "dot", width: 1.5 } }, selections: [], shapes, annotations,
-      modebar: { bgcolor: "rgba(0,0,0,0)", color: "#8C8C8C", activecolor: "#0072B2" }, uirevision: "map",
-      // plotly keeps the outline of a lasso as the person's own otherwise, and a drag inside it moves it, never zooms.
-      selectionrevision: ++drawings };
+      coloraxis: { colorscale: SCALE, colorbar: { title: { text: model.get("scale") }, thickness: 10 } },
+      ...makeOutlines(), modebar: { bgcolor: "rgba(0,0,0,0)", color: "#8C8C8C", activecolor: "#0072B2" }, uirevision: "map" };
   }
 
-  const CONFIG = { displaylogo: false, responsive: false, doubleClick: "reset", doubleClickDelay: 350,
-    modeBarButtonsToRemove: ["toImage", "autoScale2d"] };
+  const toolButton = (tool, title, icon) => ({ name: tool, title, icon, attr: "meta", val: tool, click: () => use(tool) });
+  const configure = (Plotly) => ({ displaylogo: false, responsive: false, doubleClick: false, doubleClickDelay: 350,
+    modeBarButtons: [
+      [toolButton("lasso", "Lasso", Plotly.Icons.lasso), toolButton("box", "Box", Plotly.Icons.selectbox), "zoom2d", "pan2d"],
+      ["zoomIn2d", "zoomOut2d", "resetScale2d"],
+    ] });
+
+  function use(tool) {
+    overlay.tool = tool;
+    Plotly.relayout(plot, { dragmode: false, meta: tool });
+  }
 
   function draw() {
     if (!Plotly || closed) return;
     const colour = model.get("colour");
-    Plotly.react(plot, makeTraces(), makeLayout(), CONFIG).then(() => { root.dataset.colour = colour; });
+    // Without a configuration: plotly takes one with buttons for a new one, and starts from nothing.
+    Plotly.react(plot, makeTraces(), makeLayout()).then(() => { root.dataset.colour = colour; });
   }
 
-  function highlight() {
+  // Rows that are selected, or null.
+  const chosen = () => (model.get("dimmed") ? new Int32Array(aligned(model.get("selected"))) : null);
+
+  function highlight(rows = chosen()) {
     if (!Plotly || closed) return;
-    if (plot.data.some((trace) => trace.type === "heatmap")) return draw();
-    const mask = chosen();
-    Plotly.update(plot, { selectedpoints: traces.map((rows) => picked(rows, mask)) }, { selections: [] });
+    root.classList.toggle("slicelab-dimmed", rows !== null && !dense);
+    if (rows === null) overlay.clear();
+    const step = dense && rows ? Math.ceil(rows.length / DENSE_MARKS) : 1;
+    const some = step > 1 ? rows.filter((_, i) => i % step === 0) : rows;
+    const layers = dense ? model.get("layers").map((layer) => ({ ...layer, ...DENSE_MARK })) : model.get("layers");
+    const visible = shown();
+    if (some !== null) overlay.paint(points, layers, some, (code) => visible[code]);
+    root.dataset.highlighted = rows === null ? "" : rows.length;
   }
+
+  // Which layers are drawn: a click on the legend hides one.
+  const shown = () => model.get("layers").map((_, i) => dense || (plot._fullData[i]?.visible ?? true) === true);
 
   function tell(rows) {
     model.send({ kind: "select", way }, undefined, [rows.buffer]);
   }
 
-  function selected(event) {
-    const outline = event?.lassoPoints || event?.range;
-    if (!outline) return; // plotly's word after an outline was taken away
-    let { x, y } = outline;
-    if (!event.lassoPoints) [x, y] = [[x[0], x[1], x[1], x[0]], [y[0], y[0], y[1], y[1]]];
-    const dense = plot.data.some((trace) => trace.type === "heatmap");
-    const hidden = new Set(plot._fullData.flatMap((trace, i) => (trace.visible === true ? [] : [i])));
-    tell(inside(points.places, x, y, (i) => points.codes[i] !== NOT_DRAWN && (dense || !hidden.has(points.codes[i]))));
+  function selected(xs, ys) {
+    const visible = shown();
+    const rows = inside(points.places, xs, ys, (i) => points.codes[i] !== NOT_DRAWN && visible[points.codes[i]]);
+    if (way === "replace" && rows.length) highlight(rows); // the kernel will say the same
+    tell(rows);
   }
 
   const rowOf = (event) => {
@@ -306,6 +301,10 @@ function render({ model, el }) {
 
   let saying = null;
   function moved(change) {
+    if (change.dragmode && overlay.tool) {
+      overlay.tool = null;
+      Plotly.relayout(plot, { meta: null });
+    }
     if (!Object.keys(change).some((key) => /^[xy]axis/.test(key))) return;
     const { xaxis, yaxis } = plot._fullLayout;
     sight = [...xaxis.range, ...yaxis.range].map(Number);
@@ -320,32 +319,41 @@ function render({ model, el }) {
     draw();
   }
 
-  // plotly's double click gives the selection up, wherever it happens.
-  const deselected = () => { way = "replace"; tell(new Int32Array()); };
+  // A double click gives the selection up; while zooming or panning it shows all again.
+  function doubleClicked() {
+    way = "replace";
+    if (overlay.tool) tell(new Int32Array());
+    else Plotly.relayout(plot, { "xaxis.range": full.slice(0, 2), "yaxis.range": full.slice(2) });
+  }
   const modifier = (event) => { way = event.shiftKey ? "add" : event.altKey ? "subtract" : "replace"; };
   plot.addEventListener("pointerdown", modifier, true);
   plot.addEventListener("mousedown", modifier, true);
 
-  const later = { change: null, highlight: null };
-  const changed = () => { later.change ??= requestAnimationFrame(() => { later.change = null; recoloured(); }); };
-  // Once for all that comes with a selection, and after it: the figures and pictures needn't wait for the map.
-  const highlighted = () => {
-    later.highlight ??= setTimeout(() => { later.highlight = null; highlight(); }, HIGHLIGHT_AFTER);
+  const later = {};
+  const soon = (name, act) => {
+    stale = true;
+    later[name] ??= requestAnimationFrame(() => { later[name] = null; act(); });
   };
+  const changed = () => soon("change", recoloured);
+  const outlined = () => soon("outlines", () => { if (Plotly && !closed) Plotly.relayout(plot, makeOutlines()); });
+  const highlighted = () => soon("highlight", highlight); // once for all that comes with a selection
   const resized = new ResizeObserver(() => { if (Plotly && plot.offsetWidth) Plotly.Plots.resize(plot); });
   const events = { "change:codes": changed, "change:values": changed, "change:colour": changed,
-    "change:layers": changed, "change:selected": highlighted, "change:dimmed": highlighted, "change:outlines": draw,
+    "change:layers": changed, "change:selected": highlighted, "change:dimmed": highlighted, "change:outlines": outlined,
     "msg:custom": receive };
   for (const [name, act] of Object.entries(events)) model.on(name, act);
 
   library(model).then(async (found) => {
     if (closed) return;
     wait.remove();
-    await found.newPlot(plot, makeTraces(), makeLayout(), CONFIG);
+    stale = false;
+    await found.newPlot(plot, makeTraces(), makeLayout(), configure(found));
     Plotly = found;
-    plot.on("plotly_selected", selected);
-    plot.on("plotly_deselect", deselected);
-    plot.on("plotly_doubleclick", () => { sight = full; });
+    overlay.join(plot);
+    overlay.listen(plot, selected);
+    plot.on("plotly_afterplot", () => highlight());
+    plot.on("plotly_relayouting", () => overlay.clear());
+    plot.on("plotly_doubleclick", doubleClicked);
     plot.on("plotly_click", clicked);
     plot.on("plotly_hover", hover);
     plot.on("plotly_unhover", unhover);
@@ -353,7 +361,9 @@ function render({ model, el }) {
     resized.observe(plot);
     const still = `.slicelab-still-${model.get("address")}`; // is for pages that can't draw this
     make("style", "", root, `${still}, .jp-OutputArea-child:has(${still}) { display: none; }`);
-    draw(); // what changed while plotly was on its way
+    root.dataset.colour = model.get("colour");
+    if (stale) recoloured();
+    else highlight();
   }).catch((error) => {
     wait.textContent = `plotly can't be started: ${error}; run the cell again`;
   });
@@ -363,7 +373,7 @@ function render({ model, el }) {
     resized.disconnect();
     clearTimeout(timer);
     clearTimeout(saying);
-    clearTimeout(later.highlight);
+    overlay.end();
     for (const [name, act] of Object.entries(events)) model.off(name, act);
     if (url) URL.revokeObjectURL(url);
     if (Plotly) Plotly.purge(plot);
