@@ -324,6 +324,7 @@ def _parts(kind, raw):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # header and body in one packet
 
     def _serve(self):
         api = self.server.api

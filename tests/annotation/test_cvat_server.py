@@ -56,6 +56,12 @@ def batch(batch_of, picture_folder):
     return make
 
 
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch):
+    """The client asks again as it does, without the seconds in between."""
+    monkeypatch.setattr("urllib3.util.retry.Retry.sleep", lambda *_: None)
+
+
 @pytest.fixture
 def server(cvat_api, picture_folder):
     """A server and its address."""
