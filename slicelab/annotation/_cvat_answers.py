@@ -10,12 +10,14 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET  # writes only; files that come back are read with defusedxml
 
 from slicelab.annotation._cvat import ATTRIBUTES, OPEN
 from slicelab.annotation._export import REVIEWED
-from slicelab.core import AnnotationTask
+from slicelab.annotation._file_names import safe_names
+from slicelab.core import AnnotationTask, Batch
 
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _WORD = re.compile(r"[a-z]+")
@@ -51,6 +53,18 @@ class CvatFrame:
     height: int
     open: str = ""
     shapes: tuple[CvatShape, ...] = ()
+
+
+def tasks_of(batch: Batch, names: Sequence[str]) -> list[AnnotationTask | None]:
+    """Return our task of every image there: by the names that were given on upload, or by their paths on the share."""
+    safe = safe_names(batch)
+    called = {safe[task.task_id]: task for task in batch.tasks}
+    paths = {Path(task.filepath).resolve(): task for task in batch.tasks}
+    for root in next(iter(paths)).parents:
+        below = {path.relative_to(root).as_posix(): t for path, t in paths.items() if path.is_relative_to(root)}
+        if below.keys() == set(names):
+            called = below
+    return [called.get(name) for name in names]
 
 
 def frames_of(

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from slicelab.annotation._cvat import ATTRIBUTES, labels_of
-from slicelab.annotation._cvat_answers import frames_of, write_answers
+from slicelab.annotation._cvat_answers import frames_of, tasks_of, write_answers
 from slicelab.annotation._export import Export, check_batch
-from slicelab.annotation._file_names import safe_names
 from slicelab.annotation._instructions import write_guide
 from slicelab.annotation._servers import Pushed, keep_file
 from slicelab.annotation._write_batch import copy_images
@@ -152,7 +151,7 @@ def pull_cvat(batch: Batch, folder: str | Path, *, url: str, token: str, organiz
                 f"The push of the batch {batch.batch_id!r} to {url} was cut off. Push it again, then pull."
             )
         meta = task.get_meta()
-        ours = _tasks_of(batch, [frame.name for frame in meta.frames])
+        ours = tasks_of(batch, [frame.name for frame in meta.frames])
         frames = frames_of(meta, task.get_jobs(), task.get_labels(), ours, batch.classes)
     return keep_file(Path(folder) / f"cvat-{batch.batch_id}.xml", write_answers(frames))
 
@@ -262,18 +261,6 @@ def _send_images(task: Any, batch: Batch, shared: Sequence[str] | None) -> None:
         task.upload_data(files, resource_type=ResourceType.LOCAL, params=how)
 
 
-def _tasks_of(batch: Batch, names: Sequence[str]) -> list[AnnotationTask | None]:
-    """Return our task of every image there: by the names that were given on upload, or by their paths on the share."""
-    safe = safe_names(batch)
-    called = {safe[task.task_id]: task for task in batch.tasks}
-    paths = {Path(task.filepath).resolve(): task for task in batch.tasks}
-    for root in next(iter(paths)).parents:
-        below = {path.relative_to(root).as_posix(): t for path, t in paths.items() if path.is_relative_to(root)}
-        if below.keys() == set(names):
-            called = below
-    return [called.get(name) for name in names]
-
-
 # -- labels ---------------------------------------------------------------------------------------------------------
 
 
@@ -282,7 +269,7 @@ def _send_labels(task: Any, batch: Batch) -> None:
 
     labels = {label.name: label for label in task.get_labels()}
     gone = [name for name in batch.classes if name.strip() not in labels]
-    images = _tasks_of(batch, [frame.name for frame in task.get_frames_info()])
+    images = tasks_of(batch, [frame.name for frame in task.get_frames_info()])
     missing = len(batch.tasks) - len({t.task_id for t in images if t is not None})
     if gone or missing:
         raise StateError(
