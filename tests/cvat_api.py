@@ -101,6 +101,7 @@ class CvatApi:
             "organization": headers.get("X-Organization"),
         }
         for label in body["labels"]:
+            label["name"] = label["name"].strip()  # as the server's serializers do
             attributes = [{**a, "id": next(self._ids)} for a in label["attributes"]]
             one = {"id": next(self._ids), "name": label["name"], "type": label["type"], "attributes": attributes}
             self.labels[one["id"]] = one | {"task_id": number, "color": "#123456", "has_parent": False}

@@ -97,7 +97,8 @@ def suggest(
 
     wanted = slicelab.open(dataset).queue(queue)
     found = wanted.suggest(budget, model=model, sampling=sampling, by=by)
-    show(found, limit=20)
+    shown = ["label", "prediction", "suggestion", "kind", "likelihood", "gain", "priority"]
+    show(found[[c for c in shown if c in found]], limit=20)
     if add:
         typer.echo(visible(f"queued {wanted.add_suggested(found)} units in {queue!r}"))
 
