@@ -88,8 +88,8 @@ def push_cvat(
     wholly or not at all, and only to jobs that nobody has touched.
     """
     check_batch(batch)
-    names = {name.strip() for name in batch.classes}
-    check_unique([name.strip() for name in batch.classes], "class (CVAT cuts spaces off)")
+    names = [name.strip() for name in batch.classes]
+    check_unique(names, "class (CVAT cuts spaces off)")
     if long := [name for name in names if len(name) > MAX_LABEL]:
         raise InvalidInputError(f"CVAT's labels have at most {MAX_LABEL} characters; these have more: {listed(long)}.")
     if isinstance(job_size, bool) or not isinstance(job_size, int) or job_size < 1:
@@ -108,8 +108,9 @@ def push_cvat(
             _send_images(task, batch, shared)
         if task.guide_id is None and (guide := write_guide(batch)):
             client.api_client.guides_api.create(annotation_guide_write_request={"task_id": task.id, "markdown": guide})
+        labels, images = _contents(task, batch)
         if not (blind or batch.blind):
-            _send_labels(task, batch)
+            _send_labels(task, labels, images)
         task.update({"name": _name(batch)})
     return Pushed(task.id, sent, len(batch.tasks) - sent, "task")
 
@@ -264,9 +265,8 @@ def _send_images(task: Any, batch: Batch, shared: Sequence[str] | None) -> None:
 # -- labels ---------------------------------------------------------------------------------------------------------
 
 
-def _send_labels(task: Any, batch: Batch) -> None:
-    from cvat_sdk import models
-
+def _contents(task: Any, batch: Batch) -> tuple[dict[str, Any], list[AnnotationTask | None]]:
+    """Return the task's labels by name, and our task of every image; all of the batch must be there."""
     labels = {label.name: label for label in task.get_labels()}
     gone = [name for name in batch.classes if name.strip() not in labels]
     images = tasks_of(batch, [frame.name for frame in task.get_frames_info()])
@@ -276,6 +276,12 @@ def _send_labels(task: Any, batch: Batch) -> None:
             f"Task {task.id} there lacks {missing} images and {len(gone)} classes of the batch. Delete it there, and "
             "push again."
         )
+    return labels, images
+
+
+def _send_labels(task: Any, labels: dict[str, Any], images: Sequence[AnnotationTask | None]) -> None:
+    from cvat_sdk import models
+
     for job in task.get_jobs():
         if str(job.type) != "annotation" or str(job.state) != "new":
             continue

@@ -411,6 +411,26 @@ def test_errors_say_what_to_do(cvat_api, batch, server, tmp_path, picture_folder
         push_cvat(mine, url=url, token=TOKEN)
 
 
+@pytest.mark.parametrize("blind", [False, True])
+def test_a_task_that_lacks_an_image_is_never_called_complete(cvat_api, batch, blind):
+    """Where the server has other images than were sent, the push says so and the task stays unfinished."""
+    mine = replace(batch(), blind=blind)
+    api = cvat_api.CvatApi(TOKEN)
+    arrive = api._arrive
+
+    def lose_one(task):
+        task["coming"].pop()
+        arrive(task)
+
+    api._arrive = lose_one
+    with cvat_api.serving(api) as url:
+        for _ in range(2):
+            with pytest.raises(StateError, match="lacks 1 images and 0 classes"):
+                push_cvat(mine, url=url, token=TOKEN)
+        (task,) = api.tasks.values()
+        assert task["name"].endswith(" (not complete)")
+
+
 def test_images_that_the_server_cannot_read(cvat_api, batch, picture_folder, tmp_path):
     """Its reason is told, and a push after the repair begins anew."""
     mine = batch()
