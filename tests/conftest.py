@@ -45,3 +45,14 @@ def run_cli():
         return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def cvat_api():
+    """The module tests/cvat_api.py: a server that speaks the part of CVAT's API that is used."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("cvat_api", Path(__file__).with_name("cvat_api.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

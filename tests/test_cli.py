@@ -16,7 +16,10 @@ def test_every_command_has_help_with_an_example(run_cli):
     commands = ["load", "datasets", "evaluate", "embed", "discover", "demo", "doctor", "lab", "gate"]
     commands += [f"slice {c}" for c in ("list", "create", "rename", "merge", "delete", "undo", "redo", "promote")]
     commands += [f"suite {c}" for c in ("list", "run", "save", "diff", "explain")]
-    commands += [f"queue {c}" for c in ("list", "add", "export", "receive")]
+    commands += [f"queue {c}" for c in ("list", "add", "suggest", "batches", "export", "receive", "push", "pull")]
+    commands += [f"queue {c}" for c in ("agreement", "decide", "review", "accept", "reject", "ask-again")]
+    commands += [f"queue {c}" for c in ("export-again", "merge", "step-back", "explain")]
+    commands += [f"schema {c}" for c in ("define", "show")]
     for command in commands:
         shown = CliRunner().invoke(app, [*command.split(), "--help"])
         assert shown.exit_code == 0, command

@@ -13,9 +13,11 @@ from xml.etree import ElementTree as ET  # writes only; files that come back are
 
 from slicelab.annotation._answer import Answer, AnswerBox, frame_of, number, shown
 from slicelab.annotation._export import REVIEWED, Export
-from slicelab.core import AnnotationTask, Box, ReturnFileError
+from slicelab.core import AnnotationTask, Batch, Box, ReturnFileError
 
 ATTRIBUTES = ("slicelab_id", "label_id", "sha256")
+OPEN = "slicelab_open"
+"""Attribute of images whose work was not submitted, in what we fetch from a server; its value says why."""
 README = f"""CVAT
 Create a task: in the constructor choose Raw and paste labels.json, upload the images and choose the sorting method
 "Predefined". Then upload annotations.xml (or cvat.zip, where images were copied) as "CVAT 1.1". CVAT matches images by
@@ -29,20 +31,24 @@ def write_cvat(export: Export) -> dict[str, bytes]:
     """Return the files of a CVAT batch by name."""
     return {
         "annotations.xml": _annotations(export),
-        "labels.json": (json.dumps(_labels(export), ensure_ascii=False, indent=1) + "\n").encode(),
+        "labels.json": (json.dumps(_constructor(export.batch), ensure_ascii=False, indent=1) + "\n").encode(),
         "README.txt": README.encode(),
     }
 
 
-def _labels(export: Export) -> list[dict[str, Any]]:
-    """Return the labels as CVAT's raw constructor takes them."""
-    kind = "rectangle" if export.batch.task == "detection" else "tag"
+def labels_of(batch: Batch) -> list[dict[str, Any]]:
+    """Return the classes as CVAT's labels, with text attributes for our ids."""
+    kind = "rectangle" if batch.task == "detection" else "tag"
     attributes = [
         {"name": name, "mutable": True, "input_type": "text", "default_value": "", "values": [""]}
         for name in ATTRIBUTES
     ]
-    labels = [{"name": name, "type": kind, "attributes": attributes} for name in export.batch.classes]
-    return [*labels, {"name": REVIEWED, "type": "tag", "attributes": []}]
+    return [{"name": name, "type": kind, "attributes": attributes} for name in batch.classes]
+
+
+def _constructor(batch: Batch) -> list[dict[str, Any]]:
+    """Return the labels as CVAT's raw constructor takes them, with the mark for reviewed images."""
+    return [*labels_of(batch), {"name": REVIEWED, "type": "tag", "attributes": []}]
 
 
 def _annotations(export: Export) -> bytes:
@@ -53,7 +59,7 @@ def _annotations(export: Export) -> bytes:
     ET.SubElement(task, "size").text = str(len(export.batch.tasks))
     ET.SubElement(task, "mode").text = "annotation"
     labels = ET.SubElement(task, "labels")
-    for each in _labels(export):
+    for each in _constructor(export.batch):
         _label(labels, each)
     names = export.names()
     for n, each_task in enumerate(export.batch.tasks):
@@ -137,7 +143,8 @@ def _answer(image: ET.Element, line: int) -> Answer:
         marks_can_move=True,
         sha256=hashes.pop() if len(hashes) == 1 and len(ids) == 1 else "",
         name=name,
-        reviewed=True if looked else None,
+        reviewed=False if OPEN in image.attrib else True if looked else None,
+        skipped=shown(image.get(OPEN)),
         problem=problem,
         labels=labels,
         boxes=tuple(_box(b) for b in boxes),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from collections.abc import Mapping, Sequence
 
-from slicelab.core import LabelSchema, visible
+from slicelab.annotation._file_names import safe_names
+from slicelab.core import Batch, LabelSchema, visible
 
 Examples = Mapping[str, Sequence[bytes]]
 """JPEGs of each class."""
@@ -14,6 +16,8 @@ STYLE = """.class{border-top:1px solid #ccc;padding:.6rem 0;break-inside:avoid}
 .class h3{margin:0 0 .2rem}
 .class p,.text{margin:0 0 .4rem;white-space:pre-wrap;overflow-wrap:anywhere;max-width:60rem}
 .class img{max-height:128px;margin:0 .4rem .4rem 0;border:1px solid #ccc}"""
+
+_MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
 
 
 def _safe(text: str) -> str:
@@ -43,3 +47,26 @@ def write_instructions(schema: LabelSchema, examples: Examples) -> bytes:
         f"<style>body{{font:14px system-ui,sans-serif;margin:1rem}}\n{STYLE}</style></head>\n"
         f"<body><h1>{_safe(schema.dataset)}</h1>\n{section(schema, examples)}\n</body></html>\n"
     ).encode()
+
+
+def write_guide(batch: Batch) -> str:
+    """Return definitions and the items' instructions as Markdown, in which all that people wrote is plain text.
+
+    It has no pictures; '' where nobody wrote anything.
+    """
+    parts = []
+    if (schema := batch.label_schema) is not None:
+        parts += [f"# Instructions, version {schema.version}", *_plain(schema.text)]
+        for each in schema.classes:
+            parts += [f"## {' '.join(_plain(each.name))}", *_plain(each.definition)]
+    names = safe_names(batch)
+    told = [(names[t.task_id], t.instruction) for t in batch.tasks if t.instruction.strip()]
+    if told:
+        parts.append("# Images with words of their own")
+        parts += [f"**{' '.join(_plain(name))}**: {' '.join(_plain(words))}" for name, words in told]
+    return "\n\n".join(parts)
+
+
+def _plain(text: str) -> list[str]:
+    """Return the lines of a text with every sign of Markdown and HTML escaped."""
+    return [_MARKDOWN.sub(r"\\\1", visible(line.strip())) for line in text.splitlines() if line.strip()]

@@ -6,9 +6,7 @@ that was cut off goes on where it stopped, and nothing is sent twice. A pull wri
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,23 +15,12 @@ from urllib.parse import quote
 from slicelab.annotation._export import Export, check_batch, to_json
 from slicelab.annotation._instructions import section
 from slicelab.annotation._label_studio import write_label_studio
+from slicelab.annotation._servers import Pushed, keep_file
 from slicelab.core import Batch, InvalidInputError, MissingExtraError, NotFoundError, StateError
 
 T = TypeVar("T")
 _AT_ONCE = 100
 _KEPT = ("id", "result", "was_cancelled", "completed_by", "created_at", "updated_at", "lead_time")
-
-
-@dataclass(frozen=True)
-class Pushed:
-    """A batch on a server: the project, and how many tasks were sent now and were there already."""
-
-    project: int
-    sent: int
-    present: int
-
-    def __str__(self) -> str:
-        return f"project {self.project}: {self.sent} tasks sent, {self.present} were there already"
 
 
 def push_label_studio(
@@ -136,15 +123,7 @@ def pull_label_studio(batch: Batch, folder: str | Path, *, url: str, token: str)
         }
         for task in sorted(_said(url, partial(_exported, client, project)), key=lambda t: int(t["id"]))
     ]
-    path = Path(folder) / f"label-studio-{batch.batch_id}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("wb") as stream:
-        stream.write(to_json(tasks))
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(path)
-    return path
+    return keep_file(Path(folder) / f"label-studio-{batch.batch_id}.json", to_json(tasks))
 
 
 def _client(url: str, token: str) -> Any:

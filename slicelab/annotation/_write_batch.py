@@ -164,7 +164,7 @@ def _fill(draft: Path, export: Export, files: dict[str, bytes], kind: str) -> No
     for name, content in files.items():
         _write(draft / name, content)
     if export.copied:
-        _copy_images(export, draft / _IMAGE_FOLDERS.get(kind, "images"))
+        copy_images(export, draft / _IMAGE_FOLDERS.get(kind, "images"))
         if kind == "cvat":
             _pack(draft, export.names().values())
     hashes = {p.relative_to(draft).as_posix(): hash_file(p) for p in sorted(draft.rglob("*")) if p.is_file()}
@@ -173,7 +173,8 @@ def _fill(draft: Path, export: Export, files: dict[str, bytes], kind: str) -> No
         _sync(each)
 
 
-def _copy_images(export: Export, folder: Path) -> None:
+def copy_images(export: Export, folder: Path) -> None:
+    """Copy the images of a batch into a new folder, under their names there; each must be what was loaded."""
     folder.mkdir(parents=True)
     names = export.names()
     wrong: list[str] = []

@@ -236,11 +236,12 @@ def lab(
 
 def _register() -> None:
     """Add the commands of the other files."""
-    from slicelab.cli import _app, _audit, _gate, _queue, _slices
+    from slicelab.cli import _app, _audit, _gate, _queue, _queue_decisions, _schema, _slices  # noqa: F401
 
     _slices.register(app)
     _gate.register(app)
     _queue.register(app)
+    _schema.register(app)
     _audit.register(app)
     _app.register(app)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import os
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from slicelab.core import Return, visible
+from slicelab.cli._tables import show
+from slicelab.core import InvalidInputError, Return, visible
 
 if TYPE_CHECKING:
     from slicelab.lab import LabQueue
@@ -15,6 +17,23 @@ queues = typer.Typer(help="Queue units for relabelling, export, receive and merg
 
 Dataset = Annotated[str, typer.Argument(help="Name of the dataset.")]
 Name = Annotated[str, typer.Argument(help="Name of the queue.")]
+Batch = Annotated[str | None, typer.Option(help="Id of one batch (`queue batches`); else all.")]
+Format = Annotated[
+    str, typer.Option(help="label-studio, cvat, coco, yolo, voc, labelbox, sagemaker, csv, jsonl or html.")
+]
+Images = Annotated[bool, typer.Option(help="Copy the pictures.")]
+Blind = Annotated[bool, typer.Option(help="Send no present labels.")]
+Probes = Annotated[str | None, typer.Option(help="A slice whose labels are right: some are mixed in as gold probes.")]
+ProbeShare = Annotated[float, typer.Option(help="Probes per task.")]
+MergeInto = Annotated[str | None, typer.Option(help="Merge the answers into this new label field.")]
+Sampling = Annotated[
+    Literal["all", "worst", "stratified", "diverse", "random"], typer.Option(help="How a limit is spent.")
+]
+By = Annotated[str, typer.Option(help="Column by which `stratified` spreads.")]
+Server = Annotated[Literal["label-studio", "cvat"], typer.Option(help="What runs there.")]
+Token = Annotated[str | None, typer.Option(help="Access token; else LABEL_STUDIO_API_KEY or CVAT_ACCESS_TOKEN.")]
+Organization = Annotated[str | None, typer.Option(help="CVAT: short name of the organization.")]
+_TOKENS = {"label-studio": "LABEL_STUDIO_API_KEY", "cvat": "CVAT_ACCESS_TOKEN"}
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +64,9 @@ def add(
         str, typer.Option(help="relabel, augment, define_new_class, merge_classes, remove, investigate.")
     ],
     instruction: Annotated[str, typer.Option(help="Words for the annotators.")] = "",
-    limit: Annotated[int | None, typer.Option(help="At most this many, the worst first.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most this many.")] = None,
+    sampling: Sampling = "worst",
+    by: By = "label",
 ) -> None:
     """Queue a slice's units.
 
@@ -53,8 +74,51 @@ def add(
     """
     import slicelab
 
-    n = slicelab.open(dataset).queue(queue).add(slice_, reason=reason, instruction=instruction, limit=limit)
+    wanted = slicelab.open(dataset).queue(queue)
+    n = wanted.add(slice_, reason=reason, instruction=instruction, limit=limit, sampling=sampling, by=by)
     typer.echo(visible(f"queued {n} units in {queue!r}"))
+
+
+@queues.command()
+def suggest(
+    dataset: Dataset,
+    queue: Name,
+    budget: Annotated[int, typer.Option(help="At most this many.")] = 100,
+    model: Annotated[str | None, typer.Option(help="Whose predictions are asked; else the first model's.")] = None,
+    sampling: Sampling = "worst",
+    by: By = "label",
+    add: Annotated[bool, typer.Option(help="Queue them.")] = False,
+) -> None:
+    """Say which labels people should look at first.
+
+    Example: slicelab queue suggest bags round-7 --budget 200 --add
+    """
+    import slicelab
+
+    wanted = slicelab.open(dataset).queue(queue)
+    found = wanted.suggest(budget, model=model, sampling=sampling, by=by)
+    shown = ["label", "prediction", "suggestion", "kind", "likelihood", "gain", "priority"]
+    show(found[[c for c in shown if c in found]], limit=20)
+    if add:
+        typer.echo(visible(f"queued {wanted.add_suggested(found)} units in {queue!r}"))
+
+
+@queues.command()
+def batches(dataset: Dataset, queue: Name) -> None:
+    """List the batches that went out, oldest first.
+
+    Example: slicelab queue batches bags round-7
+    """
+    import slicelab
+
+    wanted = slicelab.open(dataset).queue(queue)
+    back = [r.batch_id for r in wanted.returns()]
+    for batch in wanted.batches():
+        probes = sum(task.is_probe for task in batch.tasks)
+        more = f", {probes} of them gold probes" if probes else ""
+        blind = ", blind" if batch.blind else ""
+        told = f"{batch.batch_id}  {batch.created_at}  {len(batch.tasks)} tasks{more}{blind}"
+        typer.echo(visible(f"{told}, came back {back.count(batch.batch_id)} times"))
 
 
 @queues.command()
@@ -62,51 +126,80 @@ def export(
     dataset: Dataset,
     queue: Name,
     folder: Annotated[str, typer.Argument(help="Below it the batch gets a folder of its own.")],
-    format: Annotated[  # noqa: A002
-        str, typer.Option(help="label-studio, cvat, coco, yolo, voc, labelbox, sagemaker, csv, jsonl or html.")
-    ] = "label-studio",
+    format: Format = "label-studio",  # noqa: A002
     model: Annotated[str | None, typer.Option(help="Send this model's predictions along.")] = None,
-    images: Annotated[bool, typer.Option(help="Copy the pictures.")] = True,
+    images: Images = True,
     limit: Annotated[int | None, typer.Option(help="At most this many items.")] = None,
+    blind: Blind = False,
+    archive: Annotated[bool, typer.Option(help="One zip instead of a folder.")] = False,
+    probes: Probes = None,
+    probe_share: ProbeShare = 0.1,
 ) -> None:
     """Write the queued items as a batch for the annotation team.
 
-    Example: slicelab queue export bags round-7 out/ --format cvat
+    Example: slicelab queue export bags round-7 out/ --format cvat --blind --probes "labels that are right"
     """
     import slicelab
 
     exported = (
         slicelab.open(dataset)
         .queue(queue)
-        .export(format, folder, model=model, images="copy" if images else "none", limit=limit)
+        .export(
+            format,
+            folder,
+            model=model,
+            images="copy" if images else "none",
+            limit=limit,
+            blind=blind,
+            archive=archive,
+            probes=probes or (),
+            probe_share=probe_share,
+        )
     )
     typer.echo(visible(str(exported)))
-
-
-Token = Annotated[str, typer.Option(envvar="LABEL_STUDIO_API_KEY", help="Access token of the server.")]
 
 
 @queues.command()
 def push(
     dataset: Dataset,
     queue: Name,
-    url: Annotated[str, typer.Option(help="The Label Studio server.")],
-    token: Token,
-    document_root: Annotated[str | None, typer.Option(help="The server's LOCAL_FILES_DOCUMENT_ROOT.")] = None,
-    media_url: Annotated[str | None, typer.Option(help="Instead: where the server finds the images.")] = None,
+    url: Annotated[str, typer.Option(help="The server.")],
+    server: Server = "label-studio",
+    token: Token = None,
+    document_root: Annotated[str | None, typer.Option(help="Label Studio's LOCAL_FILES_DOCUMENT_ROOT.")] = None,
+    media_url: Annotated[str | None, typer.Option(help="Instead: where Label Studio finds the images.")] = None,
+    share_root: Annotated[str | None, typer.Option(help="CVAT's file share; else the images are uploaded.")] = None,
+    organization: Organization = None,
+    job_size: Annotated[int, typer.Option(help="CVAT: images per job.")] = 100,
     batch: Annotated[str | None, typer.Option(help="Push this batch again; else the queued items go out.")] = None,
-    blind: Annotated[bool, typer.Option(help="Send no present labels.")] = False,
+    model: Annotated[str | None, typer.Option(help="Send this model's predictions along.")] = None,
+    blind: Blind = False,
     limit: Annotated[int | None, typer.Option(help="At most this many items.")] = None,
+    probes: Probes = None,
+    probe_share: ProbeShare = 0.1,
 ) -> None:
-    """Send a batch to a Label Studio server; again: what is missing there.
+    """Send a batch to a Label Studio or CVAT server; again: what is missing there.
 
-    Example: slicelab queue push bags round-7 --url http://127.0.0.1:8080 --document-root /data
+    Example: slicelab queue push bags round-7 --server cvat --url https://cvat.site --share-root /data
     """
     import slicelab
 
     wanted = slicelab.open(dataset).queue(queue)
     pushed = wanted.push(
-        batch, url=url, token=token, document_root=document_root, media_url=media_url, blind=blind, limit=limit
+        batch,
+        url=url,
+        token=_token(token, server),
+        server=server,
+        document_root=document_root,
+        media_url=media_url,
+        share_root=share_root,
+        organization=organization,
+        job_size=job_size,
+        model=model,
+        blind=blind,
+        limit=limit,
+        probes=probes or (),
+        probe_share=probe_share,
     )
     typer.echo(visible(str(pushed)))
 
@@ -115,20 +208,32 @@ def push(
 def pull(
     dataset: Dataset,
     queue: Name,
-    url: Annotated[str, typer.Option(help="The Label Studio server.")],
-    token: Token,
+    url: Annotated[str, typer.Option(help="The server.")],
+    server: Server = "label-studio",
+    token: Token = None,
+    organization: Organization = None,
     folder: Annotated[str, typer.Option(help="Where the fetched export is kept.")] = ".",
     batch: Annotated[str | None, typer.Option(help="Its id; else the last one.")] = None,
-    merge_into: Annotated[str | None, typer.Option(help="Merge the answers into this new label field.")] = None,
+    merge_into: MergeInto = None,
 ) -> None:
-    """Fetch what people submitted on a Label Studio server and receive it.
+    """Fetch what people submitted on a server and receive it; of CVAT the jobs that are completed.
 
     Example: slicelab queue pull bags round-7 --url http://127.0.0.1:8080 --merge-into ground_truth_v2
     """
     import slicelab
 
     wanted = slicelab.open(dataset).queue(queue)
-    _report(wanted, wanted.pull(folder, url=url, token=token, batch=batch), merge_into)
+    returned = wanted.pull(
+        folder, url=url, token=_token(token, server), server=server, organization=organization, batch=batch
+    )
+    _report(wanted, returned, merge_into)
+
+
+def _token(token: str | None, server: str) -> str:
+    found = token or os.environ.get(_TOKENS[server])
+    if not found:
+        raise InvalidInputError(f"The server wants an access token: say --token, or set {_TOKENS[server]}.")
+    return found
 
 
 @queues.command()
@@ -137,16 +242,23 @@ def receive(
     queue: Name,
     path: Annotated[str, typer.Argument(help="The returned file.")],
     all_reviewed: Annotated[bool, typer.Option(help="CVAT and COCO: every image in the file was looked at.")] = False,
-    merge_into: Annotated[str | None, typer.Option(help="Merge the answers into this new label field.")] = None,
+    annotator: Annotated[str, typer.Option(help="Who answered, where the file doesn't say.")] = "",
+    batch: Annotated[str | None, typer.Option(help="To which it answers; else found out.")] = None,
+    format: Annotated[str | None, typer.Option(help="Its format; else found out.")] = None,  # noqa: A002
+    merge_into: MergeInto = None,
 ) -> None:
     """Read what came back: every row is matched, unmatched, duplicated, unreviewed or rejected.
 
-    Example: slicelab queue receive bags round-7 returned.json --merge-into ground_truth_v2
+    Example: slicelab queue receive bags round-7 returned.json --annotator ann
     """
     import slicelab
 
     wanted = slicelab.open(dataset).queue(queue)
-    _report(wanted, wanted.receive(path, all_reviewed=all_reviewed), merge_into)
+    _report(
+        wanted,
+        wanted.receive(path, batch=batch, format=format, all_reviewed=all_reviewed, annotator=annotator),
+        merge_into,
+    )
 
 
 def _report(wanted: LabQueue, returned: Return, merge_into: str | None) -> None:

@@ -29,6 +29,7 @@ from slicelab.lab._decisions import Decisions
 from slicelab.lab._flips import flips
 from slicelab.lab._label_schema import example_pictures
 from slicelab.lab._pictures import Pictures
+from slicelab.lab._servers import Servers
 from slicelab.lab._suggest import check_budget, suggest
 from slicelab.lab._units import Units
 from slicelab.store import Cases, Datasets, LabelSchemas, Queues, Slices, Vectors
@@ -80,7 +81,7 @@ class Merged:
         return "\n".join([head, *(f"  {flip}" for flip in self.flips)])
 
 
-class LabQueue(Decisions):
+class LabQueue(Decisions, Servers):
     """Items that wait for a person's decision about a label; made by `Lab.queue`."""
 
     def __init__(
@@ -565,65 +566,10 @@ class LabQueue(Decisions):
             for result in gate.run_suite(gate.make_suite(cases[0].suite, cases, table), predictions).results
         ]
 
-    def push(
-        self,
-        batch: Batch | str | None = None,
-        *,
-        url: str,
-        token: str,
-        document_root: str | Path | None = None,
-        media_url: str | None = None,
-        model: str | None = None,
-        blind: bool = False,
-        limit: int | None = None,
-        probes: Slice | str | Sequence[str] = (),
-        probe_share: float = 0.1,
-    ) -> annotation.Pushed:
-        """Send a batch to a live Label Studio server; again: what is missing there.
-
-        Parameters
-        ----------
-        batch
-            One that is out already; None: the queued items become a new batch.
-        url, token, document_root, media_url
-            As `slicelab.annotation.push_label_studio`.
-        model, blind, limit, probes, probe_share
-            As `export`.
-        """
-        if batch is None:
-            batch = self._claim(model=model, blind=blind, limit=limit, probes=probes, probe_share=probe_share)
-        of_batch = self._queues.batch(batch) if isinstance(batch, str) else batch
-        return annotation.push_label_studio(
-            of_batch,
-            url=url,
-            token=token,
-            document_root=document_root,
-            media_url=media_url,
-            blind=blind,
-        )
-
-    def pull(self, folder: str | Path, *, url: str, token: str, batch: Batch | str | None = None) -> Return:
-        """Fetch what people submitted on a Label Studio server and receive it (see `receive`).
-
-        Parameters
-        ----------
-        folder
-            Where the export is kept as a file.
-        url, token
-            As `push`.
-        batch
-            None: the last one.
-        """
-        out = self.batches()
-        if not out:
-            raise StateError(f"Queue {self.name!r} has exported nothing yet; push first.")
-        of_batch = out[-1] if batch is None else self._queues.batch(batch) if isinstance(batch, str) else batch
-        path = annotation.pull_label_studio(of_batch, folder, url=url, token=token)
-        return self.receive(path, batch=of_batch, format="label-studio")
-
-    def returns(self) -> list[Return]:
-        """Return what came back so far, oldest first."""
-        return self._queues.returns(self.name)
+    def returns(self, *, merged: bool | None = None) -> list[Return]:
+        """Return what came back so far, oldest first; `merged`: only what was, or wasn't, merged yet."""
+        found = self._queues.returns(self.name)
+        return [r for r in found if merged is None or merged == (self._queues.merged_into(r) is not None)]
 
     def _was_written(self, into: str, provenance: dict[str, str]) -> bool:
         """Tell whether this very return was written into that field before the process was cut off."""
