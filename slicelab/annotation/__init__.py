@@ -1,5 +1,6 @@
 """Label formats: batches out, returns in."""
 
+from slicelab.annotation._drafts import settle_drafts
 from slicelab.annotation._label_studio_server import Pushed, pull_label_studio, push_label_studio
 from slicelab.annotation._read_return import read_return
 from slicelab.annotation._write_batch import EXPORT_FORMATS, RETURN_FORMATS, write_batch
@@ -12,6 +13,7 @@ __all__ = [
     "pull_label_studio",
     "push_label_studio",
     "read_return",
+    "settle_drafts",
     "write_batch",
     "write_table",
 ]

@@ -345,6 +345,10 @@ class Queues:
         tasks = sorted(self._records.find("batch_tasks", batch_id=batch_id), key=lambda r: int(r["number"]))
         return _batch(record, tasks)
 
+    def is_out(self, batch_id: str) -> bool:
+        """Tell whether a batch of that id went out."""
+        return self._records.get("batches", batch_id) is not None
+
     def batches(self, queue: str) -> list[Batch]:
         """Return the batches of a queue, oldest first."""
         found = self._records.find("batches", dataset=self._dataset, queue=queue)
