@@ -262,9 +262,7 @@ class LabQueue(Decisions):
         for path in named:
             log.warning("An export was cut off after it was noted; its files are at %s now.", path)
         if removed:
-            log.warning(
-                "Removed the files of %d exports to %s that were cut off before they were noted.", removed, folder
-            )
+            log.warning("Removed from %s what exports have left that were cut off before they were noted.", folder)
 
     def _claim(self, **options: Any) -> Batch:
         """Make a batch of the queued items and mark them as exported."""

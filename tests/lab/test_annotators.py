@@ -118,16 +118,21 @@ def test_bulk_by_rule(lab, tmp_path):
     assert (merged.changed, queue.counts()["merged"]) == (n_sure, n_sure)
 
 
+@pytest.fixture(scope="module")
+def judged_lab(load_parts):
+    return load_parts("annotators verdicts", overwrite=True)
+
+
 @pytest.fixture
-def judged(lab, tmp_path, request):
+def judged(judged_lab, tmp_path, request):
     """A queue of its own with eight answers to judge; and what came back."""
-    queue = lab.queue(request.node.name)
+    queue = judged_lab.queue(request.node.name)
     queue.add([f"part_{i:03d}.png" for i in range(8)], reason="relabel")
     returned = send(queue, tmp_path, queue.export("jsonl", tmp_path / "out", images="none"), "ann", lambda row: "bolt")
     return queue, returned
 
 
-def test_verdicts_are_taken_back_one_by_one(lab, judged):
+def test_verdicts_are_taken_back_one_by_one(judged_lab, judged):
     """The last decision first, a whole one at a time, whatever it was; the history keeps every step, and who did it."""
     queue, _ = judged
     items = list(queue.review().index)
@@ -145,14 +150,14 @@ def test_verdicts_are_taken_back_one_by_one(lab, judged):
     with pytest.raises(StateError, match=r"nothing in queue .* to take back"):
         queue.undo()
     item = next(i for i in queue.items() if i.item_id == items[1])
-    history = lab._queues.history(item)
+    history = judged_lab._queues.history(item)
     told = ["returned", "needs_second_opinion", "rejected", "needs_second_opinion", "accepted"]
     assert [s["to"] for s in history] == ["queued", "exported", *told, "needs_second_opinion", "returned"]
     assert {s["by"] for s in history} == {item.added_by}
     assert audit(connect()).ok
 
 
-def test_only_ones_own_verdict_is_taken_back(lab, judged, monkeypatch):
+def test_only_ones_own_verdict_is_taken_back(judged, monkeypatch):
     """Somebody else's later verdict on other items stays, and one on the same items is told."""
     queue, _ = judged
     items = list(queue.review().index)
@@ -171,7 +176,7 @@ def test_only_ones_own_verdict_is_taken_back(lab, judged, monkeypatch):
     pd.testing.assert_frame_equal(queue.frame(), before)
 
 
-def test_what_went_on_is_not_taken_back(lab, judged):
+def test_what_went_on_is_not_taken_back(judged):
     """Merged labels stay merged; a unit that is in flight again stays where it is now."""
     queue, returned = judged
     items = list(queue.review().index)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import slicelab as sl
-from slicelab.core import QueueItem
+from slicelab.core import QueueItem, StateError
 from slicelab.store import Queues, audit, connect
 
 pytestmark = pytest.mark.mongo
@@ -142,7 +142,7 @@ def check_after(name, what, folder, before):
 
 def check_files(queue, folder):
     """Once somebody exports there again, the files of each batch that is out are there, and of no other."""
-    with pytest.raises(sl.StateError, match="nothing to export"):
+    with pytest.raises(StateError, match="nothing to export"):
         queue.export("jsonl", folder, images="none")
     left = list(folder.iterdir())
     assert [p.name for p in left if p.name.startswith(".")] == []
