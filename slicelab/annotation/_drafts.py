@@ -24,12 +24,16 @@ _DRAFT = re.compile(r"\.slicelab-([A-Za-z0-9_]+)\.[0-9a-f]{8}")
 @contextmanager
 def draft(folder: Path, batch_id: str) -> Iterator[Path]:
     """Make a hidden folder for a batch's files inside `folder`; who is inside of this holds its lock."""
-    path = folder / f".slicelab-{re.sub('[^A-Za-z0-9_]', '_', batch_id)}.{new_id()[:8]}"
-    try:
-        path.mkdir(parents=True)
-    except OSError as error:
-        raise StateError(f"The batch can't be written into {folder}: {error}. Nothing was left there.") from error
-    handle = _locked(path, fcntl.LOCK_EX)
+    handle, path = None, folder
+    while path == folder or not path.is_dir():  # who settles drafts may have removed it before it was locked
+        path = folder / f".slicelab-{re.sub('[^A-Za-z0-9_]', '_', batch_id)}.{new_id()[:8]}"
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            raise StateError(f"The batch can't be written into {folder}: {error}. Nothing was left there.") from error
+        if handle is not None:
+            os.close(handle)
+        handle = _locked(path, fcntl.LOCK_EX)
     try:
         yield path
     finally:
@@ -60,12 +64,10 @@ def settle_drafts(folder: str | Path, is_out: Callable[[str], bool]) -> tuple[li
             continue
         try:
             left = list(path.iterdir())
-            if not left:  # its maker may be about to lock it
-                continue
             complete = [p for p in left if p.stem != UNFINISHED] if is_out(found[1]) else []
             unnamed = [p for p in complete if not (Path(folder) / p.name).exists()]  # not written again meanwhile
             named += [p.rename(Path(folder) / p.name) for p in unnamed]
-            removed += not complete
+            removed += bool(left) and not complete
             shutil.rmtree(path, ignore_errors=True)
         finally:
             os.close(handle)

@@ -100,6 +100,32 @@ def test_what_is_being_written_is_left_alone(batch_of, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["q-0123456789ab-csv"]
 
 
+def test_a_draft_that_is_removed_before_it_is_locked_is_made_anew(batch_of, tmp_path, monkeypatch):
+    """Somebody settles drafts between the making of a hidden folder and its lock: the batch is written all the same."""
+    from slicelab.annotation import _drafts
+
+    locked, settled = _drafts._locked, []
+
+    def late(path, mode):
+        if not settled:
+            settled.append(path)
+            settle_drafts(tmp_path, lambda _: False)
+        return locked(path, mode)
+
+    monkeypatch.setattr(_drafts, "_locked", late)
+    write_batch(batch_of("classification"), tmp_path, format="csv")
+    assert [p.name for p in tmp_path.iterdir()] == ["q-0123456789ab-csv"]
+    assert not settled[0].exists()
+
+
+def test_an_emptied_draft_goes_without_a_word(tmp_path):
+    """Cut off when its batch had its name already: the empty hidden folder is nothing to tell of."""
+    with draft(tmp_path, "b" * 32):
+        pass
+    assert settle_drafts(tmp_path, lambda _: True) == ([], 0)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_other_hidden_things_are_not_ours(tmp_path):
     """Only folders of our naming are looked into: no other name, file or link; a folder may be missing."""
     (tmp_path / ".slicelab-notes").mkdir()
