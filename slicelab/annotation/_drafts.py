@@ -63,7 +63,7 @@ def settle_drafts(folder: str | Path, is_out: Callable[[str], bool]) -> tuple[li
         if found is None or handle is None:
             continue
         try:
-            left = list(path.iterdir())
+            left = list(path.iterdir()) if path.is_dir() else []  # another one may have ended it before we locked it
             complete = [p for p in left if p.stem != UNFINISHED] if is_out(found[1]) else []
             unnamed = [p for p in complete if not (Path(folder) / p.name).exists()]  # not written again meanwhile
             named += [p.rename(Path(folder) / p.name) for p in unnamed]
