@@ -1,6 +1,7 @@
 """Label formats: batches out, returns in."""
 
 from slicelab.annotation._cvat_server import pull_cvat, push_cvat
+from slicelab.annotation._drafts import settle_drafts
 from slicelab.annotation._label_studio_server import pull_label_studio, push_label_studio
 from slicelab.annotation._read_return import read_return
 from slicelab.annotation._servers import Pushed
@@ -16,6 +17,7 @@ __all__ = [
     "push_cvat",
     "push_label_studio",
     "read_return",
+    "settle_drafts",
     "write_batch",
     "write_table",
 ]

@@ -14,6 +14,7 @@ from slicelab.annotation._coco import write_coco
 from slicelab.annotation._contact_sheet import write_contact_sheet
 from slicelab.annotation._csv_rows import write_csv
 from slicelab.annotation._cvat import write_cvat
+from slicelab.annotation._drafts import UNFINISHED, draft, sync
 from slicelab.annotation._export import Export, check_batch, to_json
 from slicelab.annotation._instructions import write_instructions
 from slicelab.annotation._jsonl import write_jsonl
@@ -24,6 +25,7 @@ from slicelab.annotation._voc import write_voc
 from slicelab.annotation._yolo import write_yolo
 from slicelab.core import (
     Batch,
+    ConflictError,
     InvalidInputError,
     MediaError,
     StateError,
@@ -31,7 +33,6 @@ from slicelab.core import (
     hash_file,
     hash_value,
     listed,
-    new_id,
 )
 
 _WRITERS: dict[str, Callable[[Export], dict[str, bytes]]] = {
@@ -64,6 +65,7 @@ def write_batch(
     blind: bool = False,
     archive: bool = False,
     examples: Mapping[str, Sequence[bytes]] | None = None,
+    commit: Callable[[], None] | None = None,
 ) -> list[Path]:
     """Write a batch into a new folder inside `folder`; its bytes depend on the batch alone.
 
@@ -86,6 +88,9 @@ def write_batch(
         True: instead of the folder one zip of that name is written, with the same content.
     examples
         JPEGs of each class of the batch's label schema, for ``instructions.html`` and the contact sheet.
+    commit
+        Is called when everything is on the disk, before the folder has its name: notes that the batch is out. Where it
+        raises, no batch appears; what is hidden there then is named or removed by `settle_drafts`.
 
     Returns
     -------
@@ -118,27 +123,49 @@ def write_batch(
     final = Path(folder) / (f"{name}.zip" if archive else name)
     if final.exists():
         raise StateError(f"{final} is there already. Move it away, or choose another folder.")
-    draft = Path(folder) / f".{name}.{new_id()[:8]}"
-    try:
-        draft.mkdir(parents=True)
-        _fill(draft, export, writer(export) | _instructions(export, format), format)
-        if archive:
-            packed = draft.with_name(f"{draft.name}.zip")
-            try:
-                _zip(draft, packed, name)
-                packed.rename(final)
-            finally:
-                packed.unlink(missing_ok=True)
-        else:
-            draft.rename(final)
-    except MediaError:
-        raise
-    except OSError as error:
-        raise StateError(f"The batch can't be written into {folder}: {error}. Nothing was left there.") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    _sync(Path(folder))
+    with draft(Path(folder), batch.batch_id) as hidden:
+        try:
+            made = _make(hidden, final.name, export, writer(export) | _instructions(export, format), format)
+        except BaseException as error:
+            shutil.rmtree(hidden, ignore_errors=True)
+            if isinstance(error, OSError) and not isinstance(error, MediaError):
+                raise StateError(
+                    f"The batch can't be written into {folder}: {error}. Nothing was left there."
+                ) from error
+            raise
+        if commit is not None:
+            _commit(commit, hidden)
+        try:
+            made.rename(final)
+        except OSError as error:
+            raise StateError(f"The batch is complete in {made}, but can't be moved to {final}: {error}.") from error
+        shutil.rmtree(hidden, ignore_errors=True)
+    sync(Path(folder))
     return [final] if archive else sorted(p for p in final.rglob("*") if p.is_file())
+
+
+def _make(hidden: Path, name: str, export: Export, files: dict[str, bytes], kind: str) -> Path:
+    """Write everything into the hidden folder; return what is complete there, under its name."""
+    unfinished = hidden / UNFINISHED
+    unfinished.mkdir()
+    _fill(unfinished, export, files, kind)
+    made = hidden / name
+    if made.suffix == ".zip":
+        packed = unfinished.with_suffix(".zip")
+        _zip(unfinished, packed, made.stem)
+        unfinished = packed
+    unfinished.rename(made)
+    sync(hidden)
+    sync(hidden.parent)
+    return made
+
+
+def _commit(commit: Callable[[], None], hidden: Path) -> None:
+    try:
+        commit()
+    except ConflictError:  # nothing was stored
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise
 
 
 def _instructions(export: Export, kind: str) -> dict[str, bytes]:
@@ -160,17 +187,17 @@ def _check_media_url(url: str | None) -> None:
         )
 
 
-def _fill(draft: Path, export: Export, files: dict[str, bytes], kind: str) -> None:
+def _fill(root: Path, export: Export, files: dict[str, bytes], kind: str) -> None:
     for name, content in files.items():
-        _write(draft / name, content)
+        _write(root / name, content)
     if export.copied:
-        copy_images(export, draft / _IMAGE_FOLDERS.get(kind, "images"))
+        copy_images(export, root / _IMAGE_FOLDERS.get(kind, "images"))
         if kind == "cvat":
-            _pack(draft, export.names().values())
-    hashes = {p.relative_to(draft).as_posix(): hash_file(p) for p in sorted(draft.rglob("*")) if p.is_file()}
-    _write(draft / "manifest.json", to_json(_manifest(export, kind, hashes)))
-    for each in (*(p for p in draft.rglob("*") if p.is_dir()), draft):
-        _sync(each)
+            _pack(root, export.names().values())
+    hashes = {p.relative_to(root).as_posix(): hash_file(p) for p in sorted(root.rglob("*")) if p.is_file()}
+    _write(root / "manifest.json", to_json(_manifest(export, kind, hashes)))
+    for each in (*(p for p in root.rglob("*") if p.is_dir()), root):
+        sync(each)
 
 
 def copy_images(export: Export, folder: Path) -> None:
@@ -190,19 +217,19 @@ def copy_images(export: Export, folder: Path) -> None:
     if wrong:
         raise MediaError(f"{len(wrong)} images can't go along: {listed(wrong)}. Nothing was written; load them again.")
     for copy in folder.iterdir():
-        _sync(copy)
+        sync(copy)
 
 
-def _pack(draft: Path, names: Iterable[str]) -> None:
+def _pack(root: Path, names: Iterable[str]) -> None:
     """Move the images into ``cvat.zip``, with the annotations, as CVAT takes datasets."""
     inside = ("annotations.xml", *(f"images/{n}" for n in names))
-    _write_zip(draft / "cvat.zip", {name: draft / name for name in inside})
-    shutil.rmtree(draft / "images")
+    _write_zip(root / "cvat.zip", {name: root / name for name in inside})
+    shutil.rmtree(root / "images")
 
 
-def _zip(draft: Path, archive: Path, name: str) -> None:
-    files = sorted(p for p in draft.rglob("*") if p.is_file())
-    _write_zip(archive, {f"{name}/{p.relative_to(draft).as_posix()}": p for p in files})
+def _zip(root: Path, archive: Path, name: str) -> None:
+    files = sorted(p for p in root.rglob("*") if p.is_file())
+    _write_zip(archive, {f"{name}/{p.relative_to(root).as_posix()}": p for p in files})
 
 
 def _write_zip(path: Path, files: Mapping[str, Path]) -> None:
@@ -213,7 +240,7 @@ def _write_zip(path: Path, files: Mapping[str, Path]) -> None:
             entry.external_attr = 0o644 << 16
             with file.open("rb") as source, archive.open(entry, "w") as target:
                 shutil.copyfileobj(source, target)
-    _sync(path)
+    sync(path)
 
 
 def _manifest(export: Export, kind: str, hashes: dict[str, str]) -> dict[str, Any]:
@@ -255,17 +282,3 @@ def _write(path: Path, content: bytes) -> None:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _sync(path: Path) -> None:
-    """Make a file or folder durable, where the system can."""
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        return
-    finally:
-        os.close(handle)

@@ -64,6 +64,7 @@ from slicelab.core._queue import (
     REASONS,
     RETURN_STATUSES,
     STATES,
+    TAKEN_BACK,
     TRANSITIONS,
     AnnotationTask,
     Batch,
@@ -77,7 +78,7 @@ from slicelab.core._report import (
     LoadReport,
 )
 from slicelab.core._review import VERDICTS as REVIEW_VERDICTS
-from slicelab.core._review import ReviewDesk, ReviewItem, ReviewPanel
+from slicelab.core._review import ReviewDesk, ReviewItem, ReviewPanel, Undone
 from slicelab.core._rule import Rule
 from slicelab.core._slice import (
     Change,
@@ -124,6 +125,7 @@ __all__ = [
     "REVIEW_VERDICTS",
     "SAMPLE_COLUMNS",
     "STATES",
+    "TAKEN_BACK",
     "TASKS",
     "TRANSITIONS",
     "UNIT_COLUMNS",
@@ -182,6 +184,7 @@ __all__ = [
     "SuiteReport",
     "Task",
     "Thumbnail",
+    "Undone",
     "Verdict",
     "Work",
     "WrongDatabaseError",

@@ -33,6 +33,12 @@ TRANSITIONS: dict[str, tuple[str, ...]] = {
     "rejected": ("queued",),
     "merged": (),
 }
+TAKEN_BACK: dict[str, tuple[str, ...]] = {
+    "accepted": ("returned", "needs_second_opinion"),
+    "rejected": ("returned", "needs_second_opinion"),
+    "needs_second_opinion": ("returned", "accepted"),
+}
+"""Where an item goes back to when a person's verdict is taken back: by that alone, never by a step of its own."""
 IN_FLIGHT = ("proposed", "queued", "exported", "returned", "needs_second_opinion", "accepted")
 
 

@@ -50,6 +50,27 @@ class ReviewItem:
     facts: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True)
+class Undone:
+    """A decision that was taken back: the verdict, and the items and units that are open again.
+
+    Parameters
+    ----------
+    verdict
+        One of `VERDICTS`.
+    items, units
+        Ids; of both there is at least one.
+    """
+
+    verdict: str
+    items: tuple[str, ...]
+    units: tuple[str, ...]
+
+    def __str__(self) -> str:
+        more = f" and {len(self.units) - 1:,} more" if len(self.units) > 1 else ""
+        return f"{len(self.items):,} {self.verdict.replace('_', ' ')} ({self.units[0]}{more})"
+
+
 class ReviewDesk(Protocol):
     """What the review widget asks for; a lab's queue gives it."""
 
@@ -63,4 +84,8 @@ class ReviewDesk(Protocol):
 
     def judge(self, verdict: str, *, items: Sequence[str] | None = None, rule: str | None = None) -> int:
         """Give items, or all that a rule describes, a verdict of `VERDICTS`; return how many it was."""
+        ...
+
+    def undo(self) -> Undone:
+        """Take the last verdict back; raises `StateError` where there is none, or somebody went on from it."""
         ...

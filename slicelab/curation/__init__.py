@@ -34,7 +34,7 @@ from slicelab.curation._roadmap import roadmap
 from slicelab.curation._rules import evaluate_rule, rule_columns
 from slicelab.curation._sample_units import SAMPLINGS, Sampling, sample_units
 from slicelab.curation._undo import describe, invert
-from slicelab.curation._work_queue import add_items, make_batch, move_item
+from slicelab.curation._work_queue import add_items, make_batch, move_item, take_back
 
 __all__ = [
     "CONSENSUS",
@@ -78,5 +78,6 @@ __all__ = [
     "rule_drift",
     "sample_units",
     "split",
+    "take_back",
     "without_decided",
 ]

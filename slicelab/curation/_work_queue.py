@@ -14,6 +14,7 @@ from slicelab.core import (
     IN_FLIGHT,
     REASONS,
     STATES,
+    TAKEN_BACK,
     TASKS,
     TRANSITIONS,
     AnnotationTask,
@@ -135,6 +136,21 @@ def move_item(item: QueueItem, state: str, *, batch_id: str | EllipsisType | Non
     if state == "exported" and not batch_id:
         raise InvalidInputError(f"Item of unit {item.unit!r} can't be exported without a batch; pass batch_id=.")
     return replace(item, state=state, batch_id=batch_id, rev=item.rev + 1)
+
+
+def take_back(item: QueueItem, state: str) -> QueueItem:
+    """Return the item in the state that it had before a person's verdict, `rev` one higher.
+
+    Raises
+    ------
+    StateError
+        Its present state is no verdict, or that state doesn't come before it (`core.TAKEN_BACK`).
+    """
+    allowed = TAKEN_BACK.get(check_choice(item.state, STATES, "state"), ())
+    if state not in allowed:
+        known = f"It can go back to {listed(allowed)}." if allowed else "That is no verdict."
+        raise StateError(f"Item of unit {item.unit!r} is {item.state!r} and can't go back to {state!r}. {known}")
+    return replace(item, state=state, rev=item.rev + 1)
 
 
 def make_batch(

@@ -10,7 +10,20 @@ import numpy as np
 import pandas as pd
 
 from slicelab import curation, evaluation
-from slicelab.core import Batch, Box, InvalidInputError, NotFoundError, QueueItem, Return, ReturnedRow, StateError
+from slicelab.core import (
+    IN_FLIGHT,
+    Batch,
+    Box,
+    InvalidInputError,
+    NotFoundError,
+    QueueItem,
+    Return,
+    ReturnedRow,
+    StateError,
+    Undone,
+    actor,
+    new_id,
+)
 from slicelab.lab._units import Units
 from slicelab.store import Queues
 
@@ -203,6 +216,43 @@ class Decisions:
         """Say that returned answers need a second opinion (`export_again` sends them out); parameters as `accept`."""
         return self._judge("needs_second_opinion", rule, items, batch, model)
 
+    def undo(self) -> Undone:
+        """Take back the last `accept`, `reject` or `ask_again` that you made in this queue; again: the one before it.
+
+        Returns
+        -------
+        Undone
+            Its items are where they were before; the history keeps both steps.
+
+        Raises
+        ------
+        StateError
+            There is none, its items went on meanwhile (merged, out again, or judged by somebody else), or one of its
+            units was queued anew.
+        ConflictError
+            Somebody else moved one of them at this moment; nothing was changed.
+        """
+        steps = self._queues.last_decision(self.name, by=actor())
+        if not steps:
+            raise StateError(f"You have accepted, rejected or asked again nothing in queue {self.name!r} to take back.")
+        items = {item.item_id: item for item in self._queues.items(self.name)}
+        decided = [(items[step["item_id"]], step) for step, _ in steps]
+        decision, verdict = steps[0][0]["decision"], str(steps[0][0]["to"])
+        since = [item for (item, _), (_, rev) in zip(decided, steps, strict=True) if item.rev != rev]
+        if since:
+            raise StateError(
+                f"Your last verdict ({verdict.replace('_', ' ')}, {len(steps)} items) can't be taken back: "
+                f"{len(since)} of them went on since, first {since[0].unit!r}, which is {since[0].state!r} now."
+            )
+        ids = {item.item_id for item, _ in decided}
+        busy = {i.unit for i in items.values() if i.state in IN_FLIGHT and i.item_id not in ids}
+        again = [i.unit for i, _ in decided if i.unit in busy]
+        if again:
+            raise StateError(f"{len(again)} of these units were queued anew meanwhile, first {again[0]!r}.")
+        moves = [(item, curation.take_back(item, step["from"])) for item, step in decided]
+        self._queues.move(moves, undoes=decision)
+        return Undone(verdict, tuple(i.item_id for i, _ in decided), tuple(i.unit for i, _ in decided))
+
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _given(self, batch: Batch | str | None) -> list[curation.GivenAnswer]:
@@ -293,7 +343,7 @@ class Decisions:
                     f"{len(open_)} of these items have no agreed answer, first {open_[0]!r}. "
                     "Call decide(), or ask_again()."
                 )
-        self._queues.move([(item, curation.move_item(item, verb)) for item, _ in together])
+        self._queues.move([(item, curation.move_item(item, verb)) for item, _ in together], decision=new_id())
         return len(together)
 
 

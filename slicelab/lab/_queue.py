@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -33,6 +34,8 @@ from slicelab.lab._servers import Servers
 from slicelab.lab._suggest import check_budget, suggest
 from slicelab.lab._units import Units
 from slicelab.store import Cases, Datasets, LabelSchemas, Queues, Slices, Vectors
+
+log = logging.getLogger("slicelab")
 
 
 @dataclass(frozen=True)
@@ -237,7 +240,10 @@ class LabQueue(Decisions, Servers):
         Returns
         -------
         Exported
+            The folder has its name only once the batch is noted in the database; what an export that was cut off has
+            left, the next one into the same folder completes or removes.
         """
+        self._settle_drafts(folder)
         batch, queued = self._gather(model=model, blind=blind, limit=limit, probes=probes, probe_share=probe_share)
         paths = annotation.write_batch(
             batch,
@@ -247,9 +253,17 @@ class LabQueue(Decisions, Servers):
             media_url=media_url,
             archive=archive,
             examples=self._examples(batch),
+            commit=lambda: self._mark_exported(batch, queued),
         )
-        self._mark_exported(batch, queued)
         return Exported(batch, format, tuple(paths))
+
+    def _settle_drafts(self, folder: str | Path) -> None:
+        """End what killed exports have left there, in words."""
+        named, removed = annotation.settle_drafts(folder, self._queues.is_out)
+        for path in named:
+            log.warning("An export was cut off after it was noted; its files are at %s now.", path)
+        if removed:
+            log.warning("Removed from %s what exports have left that were cut off before they were noted.", folder)
 
     def _claim(self, **options: Any) -> Batch:
         """Make a batch of the queued items and mark them as exported."""
@@ -337,6 +351,7 @@ class LabQueue(Decisions, Servers):
         Exported
             Once it came back, `decide` joins its answers with those of the earlier rounds.
         """
+        self._settle_drafts(folder)
         waiting = self.items(state="needs_second_opinion")
         if not waiting:
             raise StateError(
@@ -344,6 +359,12 @@ class LabQueue(Decisions, Servers):
             )
         again = [curation.move_item(item, "queued") for item in waiting]
         batch = self._probed(self._batch_of(again, model=None, blind=blind), probes, probe_share)
+        out = [curation.move_item(item, "exported", batch_id=batch.batch_id) for item in again]
+        steps = [
+            step
+            for before, mid, after in zip(waiting, again, out, strict=True)
+            for step in ((before, mid), (mid, after))
+        ]
         paths = annotation.write_batch(
             batch,
             folder,
@@ -352,14 +373,8 @@ class LabQueue(Decisions, Servers):
             media_url=media_url,
             archive=archive,
             examples=self._examples(batch),
+            commit=lambda: self._queues.move(steps, with_batch=batch),
         )
-        out = [curation.move_item(item, "exported", batch_id=batch.batch_id) for item in again]
-        steps = [
-            step
-            for before, mid, after in zip(waiting, again, out, strict=True)
-            for step in ((before, mid), (mid, after))
-        ]
-        self._queues.move(steps, with_batch=batch)
         return Exported(batch, format, tuple(paths))
 
     def write(
@@ -371,6 +386,7 @@ class LabQueue(Decisions, Servers):
         images: Literal["copy", "none"] = "copy",
     ) -> Exported:
         """Write the files of a batch that is out already once more; parameters as in `export`."""
+        self._settle_drafts(folder)
         examples = self._examples(batch)
         paths = annotation.write_batch(batch, folder, format=format, images=images, examples=examples)
         return Exported(batch, format, tuple(paths))

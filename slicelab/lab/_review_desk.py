@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from slicelab.core import REVIEW_VERDICTS as VERDICTS
-from slicelab.core import Batch, Box, DrawnBox, ReviewItem, ReviewPanel, check_choice
+from slicelab.core import Batch, Box, DrawnBox, ReviewItem, ReviewPanel, Undone, check_choice
 from slicelab.lab._pictures import Pictures
 from slicelab.lab._units import Units
 
@@ -74,6 +74,9 @@ class QueueReview:
         check_choice(verdict, VERDICTS, "verdict")
         act = {"accepted": self._queue.accept, "rejected": self._queue.reject}.get(verdict, self._queue.ask_again)
         return act(rule, items=items, batch=self._batch, model=self._model)
+
+    def undo(self) -> Undone:
+        return self._queue.undo()
 
     def _predicted(self, keys: set[str]) -> dict[str, Any]:
         """Return what the model says of these samples: label and confidence, or its boxes."""

@@ -6,6 +6,7 @@ Every write is a compare-and-set or an insert that can be repeated; several docu
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from slicelab.core import (
     Return,
     ReturnedRow,
     Slice,
+    actor,
     did_you_mean,
     hash_value,
     now,
@@ -287,6 +289,7 @@ class Queues:
         self._dataset = dataset
         records.ensure_index("queue_items", ["dataset", "queue", "unit"], unique=True, partial={"in_flight": True})
         records.ensure_index("queue_items", ["batch_id"])
+        records.ensure_index("queue_history", ["dataset", "queue"], partial={"queue": {"$exists": True}})
 
     def names(self) -> list[str]:
         """Return the names of the queues, sorted."""
@@ -309,7 +312,14 @@ class Queues:
 
             self._records.transact(write)
 
-    def move(self, moves: Sequence[tuple[QueueItem, QueueItem]], *, with_batch: Batch | None = None) -> None:
+    def move(
+        self,
+        moves: Sequence[tuple[QueueItem, QueueItem]],
+        *,
+        with_batch: Batch | None = None,
+        decision: str | None = None,
+        undoes: str | None = None,
+    ) -> None:
         """Store moved items (before, after), each only if it is still as `before` says.
 
         Parameters
@@ -318,6 +328,10 @@ class Queues:
             Items before and after.
         with_batch
             A batch to store in the same transaction.
+        decision
+            Id under which the history keeps these steps together as one decision of a person (see `last_decision`).
+        undoes
+            Id of the decision that these steps take back.
 
         Raises
         ------
@@ -325,9 +339,11 @@ class Queues:
             Somebody moved one of them first; nothing of this call is stored.
         """
         at = time.time_ns()
+        told = {k: v for k, v in (("decision", decision), ("undoes", undoes)) if v is not None}
+        note = {"dataset": self._dataset, "queue": moves[0][1].queue, "at_ns": at, **told} if told and moves else {}
 
         def write(session: Session) -> None:
-            self._write_moves(moves, session)
+            self._write_moves(moves, session, note)
             if with_batch is not None:
                 self._insert_batch(with_batch, at, session)
 
@@ -337,6 +353,21 @@ class Queues:
         """Return every step of an item, oldest first."""
         return sorted(self._records.find("queue_history", item_id=item.item_id), key=lambda r: int(r["rev"]))
 
+    def last_decision(self, queue: str, *, by: str) -> list[tuple[dict[str, Any], int]]:
+        """Return the steps of a person's last decision in a queue that wasn't taken back; none: an empty list.
+
+        With each step comes the `rev` at which its item is now if nothing but decisions that were taken back followed.
+        """
+        noted = self._records.find("queue_history", dataset=self._dataset, queue=queue, sort="-at_ns")
+        undone = {step["undoes"] for step in noted if "undoes" in step}
+        mine = [s for s in noted if s["by"] == by and s.get("decision") not in (None, *undone)]
+        void: dict[str, list[int]] = defaultdict(list)
+        for step in noted:
+            if "undoes" in step or step["decision"] in undone:
+                void[step["item_id"]].append(_rev(step))
+        last = [(step, _rev(step)) for step in mine if step["decision"] == mine[0]["decision"]]
+        return [(step, rev + sum(later > rev for later in void[step["item_id"]])) for step, rev in last]
+
     def batch(self, batch_id: str) -> Batch:
         """Return a batch, or raise `NotFoundError`."""
         record = self._records.get("batches", batch_id)
@@ -344,6 +375,10 @@ class Queues:
             raise NotFoundError(f"Dataset {self._dataset!r} has no batch {batch_id!r}.")
         tasks = sorted(self._records.find("batch_tasks", batch_id=batch_id), key=lambda r: int(r["number"]))
         return _batch(record, tasks)
+
+    def is_out(self, batch_id: str) -> bool:
+        """Tell whether a batch of that id went out."""
+        return self._records.get("batches", batch_id) is not None
 
     def batches(self, queue: str) -> list[Batch]:
         """Return the batches of a queue, oldest first."""
@@ -404,12 +439,14 @@ class Queues:
         else:
             write(session)
 
-    def _write_moves(self, moves: Sequence[tuple[QueueItem, QueueItem]], session: Session) -> None:
+    def _write_moves(
+        self, moves: Sequence[tuple[QueueItem, QueueItem]], session: Session, note: dict[str, Any] | None = None
+    ) -> None:
         """Update each item that is still as it was before, with a line in its history."""
         for before, after in moves:
             changes = {k: v for k, v in self._record(after).items() if k not in ("_id", "rev")}
             self._records.update("queue_items", after.item_id, rev=before.rev, changes=changes, session=session)
-        self._records.insert_many("queue_history", [_step(b, a) for b, a in moves], session=session)
+        self._records.insert_many("queue_history", [_step(b, a) | (note or {}) for b, a in moves], session=session)
 
     def _record(self, item: QueueItem) -> dict[str, Any]:
         record = {k: v for k, v in asdict(item).items() if k != "item_id"}
@@ -460,9 +497,14 @@ def _step(before: QueueItem | None, after: QueueItem) -> dict[str, Any]:
         "from": None if before is None else before.state,
         "to": after.state,
         "at": now() if before is not None else after.added_at,
-        "by": after.added_by,
+        "by": actor() if before is not None else after.added_by,
         "batch_id": after.batch_id,
     }
+
+
+def _rev(step: dict[str, Any]) -> int:
+    """Return the `rev` that an item had after a step of its history."""
+    return int(step["_id"].rsplit(":", 1)[1])
 
 
 def _boxes(values: Any) -> tuple[Box, ...]:

@@ -19,7 +19,8 @@ SIDE = 512
 class Review(GestureWidget):
     """Accept, reject, or ask for a second opinion, by keys or for all that a rule describes.
 
-    Keys: `a` accepts, `r` rejects, `s` asks for a second opinion; the arrows go on and back without a verdict.
+    Keys: `a` accepts, `r` rejects, `s` asks for a second opinion, `u` takes the last verdict back; the arrows go on
+    and back without a verdict.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ class Review(GestureWidget):
             self.rows = [[item.state, item.changed] for item in self._items]
 
     def gestures(self) -> dict[str, Callable[[dict[str, Any]], None]]:
-        return {"want": self._send_item, "judge": self._judge, "judge_rule": self._judge_rule}
+        return {"want": self._send_item, "judge": self._judge, "judge_rule": self._judge_rule, "undo": self._undo}
 
     def judge(self, row: int, verdict: str) -> None:
         """Give the answer in a row a verdict, as its key does."""
@@ -73,6 +74,16 @@ class Review(GestureWidget):
         """Give all answers that a rule describes a verdict."""
         self._tell(verdict, self._desk.judge(verdict, rule=rule), rule)
 
+    def undo(self) -> None:
+        """Take your last verdict back, as its key does, and show its first answer; again: the one before it."""
+        undone = self._desk.undo()
+        self.refresh()
+        with self.hold_sync():
+            self.kind, self.notice = "saved", visible(f"undone: {str(undone)[:120]}")
+        rows = [row for row, item in enumerate(self._items) if item.item in undone.items]
+        if rows:
+            self.send({"kind": "show", "row": rows[0]})
+
     def _tell(self, verdict: str, n: int, what: str) -> None:
         self.refresh()
         with self.hold_sync():
@@ -81,6 +92,10 @@ class Review(GestureWidget):
     def _judge(self, content: dict[str, Any]) -> None:
         with caught(self._say_error):
             self.judge(self._row(content), _verdict(content))
+
+    def _undo(self, content: dict[str, Any]) -> None:
+        with caught(self._say_error):
+            self.undo()
 
     def _judge_rule(self, content: dict[str, Any]) -> None:
         with caught(self._say_error):

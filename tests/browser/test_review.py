@@ -47,7 +47,7 @@ def scenes(tmp_path_factory) -> Path:
 
 
 def test_answers_are_judged_by_keys_and_by_a_rule(page, server, run_notebook, scenes, shoot):
-    """a, r and s judge one after the other and go on; the rule takes the unchanged rest; a reload sees the same."""
+    """a, r and s judge and go on, u takes back and goes back; the rule takes the unchanged rest."""
     cells = [new_code_cell(c.strip().replace("<folder>", str(scenes))) for c in CELLS]
     after = "print(sorted(queue.counts().items()), queue.merge(returned, into='gt2', only_accepted=True).changed)"
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -78,6 +78,16 @@ def test_answers_are_judged_by_keys_and_by_a_rule(page, server, run_notebook, sc
         review.locator("figure").nth(2).wait_for()
     step("a", "saved: 1 accepted")
     step("r", "saved: 1 rejected")
+    at = place.inner_text()
+    for take_back in (lambda: page.keyboard.press("u"), review.locator(".slicelab-undo").click):
+        step("s", "saved: 1 needs second opinion")
+        take_back()
+        review.get_by_text("undone: 1 needs second opinion").wait_for()
+        page.wait_for_function("([at]) => document.querySelector('.slicelab-place').textContent === at", arg=[at])
+        review.locator("figure").nth(2).wait_for()
+        assert review.locator(".slicelab-accept").is_enabled()
+        review.focus()
+    shoot(page, "review undone")
     step("s", "saved: 1 needs second opinion")
     review.locator(".slicelab-bulk input").fill("not changed and")
     review.locator(".slicelab-accept-all").click()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slicelab.core import (
@@ -222,6 +222,7 @@ ANSWERS = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(answers=ANSWERS, keep=st.sets(st.sampled_from("12")))
 def test_merging_twice_changes_nothing_more(answers, keep):
     """Merging the same answers into the merged labels gives equal frames, and ids stay unique within an image."""

@@ -2,10 +2,12 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 import slicelab as sl
 from slicelab.core import InvalidInputError, NotFoundError, StateError
+from slicelab.store import audit, connect
 
 pytestmark = pytest.mark.mongo
 
@@ -114,6 +116,80 @@ def test_bulk_by_rule(lab, tmp_path):
         queue.accept("nonsense > 1")
     merged = queue.merge(returned, into="ground_truth_v2", only_accepted=True)
     assert (merged.changed, queue.counts()["merged"]) == (n_sure, n_sure)
+
+
+@pytest.fixture(scope="module")
+def judged_lab(load_parts):
+    return load_parts("annotators verdicts", overwrite=True)
+
+
+@pytest.fixture
+def judged(judged_lab, tmp_path, request):
+    """A queue of its own with eight answers to judge; and what came back."""
+    queue = judged_lab.queue(request.node.name)
+    queue.add([f"part_{i:03d}.png" for i in range(8)], reason="relabel")
+    returned = send(queue, tmp_path, queue.export("jsonl", tmp_path / "out", images="none"), "ann", lambda row: "bolt")
+    return queue, returned
+
+
+def test_verdicts_are_taken_back_one_by_one(judged_lab, judged):
+    """The last decision first, a whole one at a time, whatever it was; the history keeps every step, and who did it."""
+    queue, _ = judged
+    items = list(queue.review().index)
+    queue.ask_again(items=items[:3])
+    queue.accept("state == 'returned'")
+    queue.reject(items=items[1:2])
+    assert queue.counts() == {"accepted": 5, "needs_second_opinion": 2, "rejected": 1}
+    undone = queue.undo()
+    assert (undone.verdict, undone.items) == ("rejected", (items[1],))
+    assert str(undone) == f"1 rejected ({undone.units[0]})"
+    assert queue.counts() == {"accepted": 5, "needs_second_opinion": 3}
+    queue.accept(items=items[1:2])  # another way on from where it was taken back to
+    assert [queue.undo().verdict for _ in range(3)] == ["accepted", "accepted", "needs_second_opinion"]
+    assert queue.counts() == {"returned": 8}
+    with pytest.raises(StateError, match=r"nothing in queue .* to take back"):
+        queue.undo()
+    item = next(i for i in queue.items() if i.item_id == items[1])
+    history = judged_lab._queues.history(item)
+    told = ["returned", "needs_second_opinion", "rejected", "needs_second_opinion", "accepted"]
+    assert [s["to"] for s in history] == ["queued", "exported", *told, "needs_second_opinion", "returned"]
+    assert {s["by"] for s in history} == {item.added_by}
+    assert audit(connect()).ok
+
+
+def test_only_ones_own_verdict_is_taken_back(judged, monkeypatch):
+    """Somebody else's later verdict on other items stays, and one on the same items is told."""
+    queue, _ = judged
+    items = list(queue.review().index)
+    queue.reject(items=items[:1])
+    monkeypatch.setattr("slicelab.store._curated.actor", lambda: "somebody else")
+    queue.accept(items=items[1:2])
+    monkeypatch.undo()
+    assert queue.undo().items == (items[0],)
+    queue.accept(items=items[2:4])
+    monkeypatch.setattr("slicelab.store._curated.actor", lambda: "somebody else")
+    queue.ask_again(items=items[3:4])
+    monkeypatch.undo()
+    before = queue.frame()
+    with pytest.raises(StateError, match=r"1 of them went on since, first 'part_00.*'needs_second_opinion' now"):
+        queue.undo()
+    pd.testing.assert_frame_equal(queue.frame(), before)
+
+
+def test_what_went_on_is_not_taken_back(judged):
+    """Merged labels stay merged; a unit that is in flight again stays where it is now."""
+    queue, returned = judged
+    items = list(queue.review().index)
+    unit = queue.review()["unit"].iloc[0]
+    queue.reject(items=items[:1])
+    assert queue.add([unit], reason="relabel") == 1
+    with pytest.raises(StateError, match=f"queued anew meanwhile, first '{unit}'"):
+        queue.undo()
+    queue.accept(items=items[1:])
+    queue.merge(returned, into="ground_truth_v2", only_accepted=True)
+    with pytest.raises(StateError, match="7 of them went on since"):
+        queue.undo()
+    assert queue.counts() == {"merged": 7, "rejected": 1, "queued": 1}
 
 
 def test_boxes_of_several_annotators(load_scenes, tmp_path):

@@ -1,4 +1,4 @@
-"""Kill -9 at each write step of export, receive and merge: before or after, never between; two kernels on one queue."""
+"""Kill -9 of kernel and database at each write step of export, receive and merge: before or after, never between."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import slicelab as sl
-from slicelab.core import QueueItem
+from slicelab.core import QueueItem, StateError
 from slicelab.store import Queues, audit, connect
 
 pytestmark = pytest.mark.mongo
@@ -26,12 +26,13 @@ POST = "slicelab.store._records:Records._post"
 COMMITTED = "slicelab.store._records:Records._settle"
 LEDGER = "slicelab.store._ledger:Ledger.append"
 STEPS = {
-    # files, then one transaction: items, their history, the batch, its tasks, the outbox; then the ledger
+    # hidden files, then one transaction: items, history, batch, tasks, outbox; then the ledger, and the files' name
     "export": [
         *("slicelab.annotation._write_batch:_fill 1 before", "slicelab.annotation._write_batch:_write 2 after"),
         *("pathlib:Path.rename 1 before", "pathlib:Path.rename 1 after"),
         *(f"{UPDATE} 1 after", f"{UPDATE} 3 after", f"{INSERT} 1 after", f"{INSERT} 2 after", f"{INSERT} 3 after"),
         *(f"{POST} 1 after", f"{COMMITTED} 1 before", f"{LEDGER} 1 after"),
+        *("pathlib:Path.rename 2 before", "pathlib:Path.rename 2 after"),
     ],
     "receive": [
         *(f"{INSERT} 1 before", f"{INSERT} 1 after", f"{INSERT} 2 after", f"{UPDATE} 1 after", f"{UPDATE} 3 after"),
@@ -45,15 +46,20 @@ STEPS = {
     ],
 }
 IN_DEFAULT = {
-    "export": ["pathlib:Path.rename 1 after", f"{INSERT} 2 after"],
+    "export": [f"{INSERT} 2 after", "pathlib:Path.rename 2 before"],
     "receive": [f"{UPDATE} 3 after", f"{COMMITTED} 1 before"],
     "merge": ["fiftyone:Dataset.set_values 1 after", f"{UPDATE} 4 after", f"{COMMITTED} 1 before"],
 }
-PLACES = [
-    pytest.param(what, place, marks=[] if place in IN_DEFAULT[what] else pytest.mark.slow, id=f"{what} {place}")
-    for what, places in STEPS.items()
-    for place in places
-]
+MONGOD_IN_DEFAULT = {"export": [], "receive": [f"{POST} 1 after"], "merge": [f"{COMMITTED} 1 before"]}
+
+
+def places(in_default):
+    """Return every step and place; those that aren't in the default run are marked as slow."""
+    return [
+        pytest.param(what, place, marks=[] if place in in_default[what] else pytest.mark.slow, id=f"{what} {place}")
+        for what, its_places in STEPS.items()
+        for place in its_places
+    ]
 
 
 def state(name):
@@ -98,18 +104,24 @@ def do(queue, what, folder):
         queue.merge(queue.returns()[0], into="gt2")
 
 
-@pytest.mark.parametrize(("what", "place"), PLACES)
-def test_before_or_after(load_parts, tmp_path, what, place):
-    """What a kernel that is killed there leaves is the state before the step or after it, and the step can be done."""
-    name = f"kill {what} {place}"
-    queue = prepare(load_parts, tmp_path, name, what)
-    before = state(name)
-    command = [sys.executable, str(WORKER), "step", name, what, str(tmp_path), place]
+def strike(name, what, folder, place, victim):
+    """Do the step in a kernel of its own in which the victim dies at the place; return what the kernel said."""
+    command = [sys.executable, str(WORKER), "step", name, what, str(folder), place, victim]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    if victim == "kernel":
+        assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+        return None
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def check_after(name, what, folder, before):
+    """What is there is the state before the step, which then can be done, or the state after it; nothing else."""
+    queue = sl.open(name).queue("round-1")
     left = state(name)
-    if left == before:
-        do(queue, what, tmp_path)
+    was = left == before
+    if was:
+        do(queue, what, folder)
         left = state(name)
     assert left["items"] == {{"export": "exported", "receive": "returned", "merge": "merged"}[what]: 6}
     assert (left["batches"], left["tasks"]) == (1, 6)
@@ -120,7 +132,67 @@ def test_before_or_after(load_parts, tmp_path, what, place):
     assert left["labels"]["bolt"] == (83 if what == "merge" else 80)
     assert set(left["history"].values()) == {6}
     connect().records.settle()
-    assert audit(connect()).ok
+    found = audit(connect())
+    assert found.ok, str(found)
+    assert connect().records.count("outbox") == 0
+    if what == "export":
+        check_files(queue, folder)
+    return was
+
+
+def check_files(queue, folder):
+    """Once somebody exports there again, the files of each batch that is out are there, and of no other."""
+    with pytest.raises(StateError, match="nothing to export"):
+        queue.export("jsonl", folder, images="none")
+    left = list(folder.iterdir())
+    assert [p.name for p in left if p.name.startswith(".")] == []
+    manifests = [json.loads((p / "manifest.json").read_text()) for p in left]
+    assert [m["batch_id"] for m in manifests] == [b.batch_id for b in queue.batches()]
+    assert set(manifests[0]["files"]) == {p.name for p in left[0].iterdir()} - {"manifest.json"}
+
+
+@pytest.mark.parametrize(("what", "place"), places(IN_DEFAULT))
+def test_before_or_after(load_parts, tmp_path, what, place):
+    """What a kernel that is killed there leaves is the state before the step or after it, and the step can be done."""
+    name = f"kill {what} {place}"
+    prepare(load_parts, tmp_path, name, what)
+    before = state(name)
+    strike(name, what, tmp_path, place, "kernel")
+    check_after(name, what, tmp_path, before)
+
+
+@pytest.mark.parametrize(("what", "place"), places(MONGOD_IN_DEFAULT))
+def test_database_killed(load_parts, tmp_path, what, place):
+    """Kill -9 of mongod there: the step is done all the same, or refused in words; never half."""
+    name = f"mongod {what} {place}"
+    prepare(load_parts, tmp_path, name, what)
+    before = state(name)
+    said = strike(name, what, tmp_path, place, "mongod")
+    assert said["blows"] == 1
+    was = check_after(name, what, tmp_path, before)
+    assert said["error"] is not None or not was  # what was acknowledged is there
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "place"),
+    [
+        *[("export", f"{INSERT} 2+ after"), ("export", f"{COMMITTED} 1+ before"), ("export", f"{LEDGER} 1+ after")],
+        *[("receive", f"{UPDATE} 1+ after"), ("receive", f"{COMMITTED} 1+ before")],
+        *[("merge", "fiftyone:Dataset.set_values 1+ before"), ("merge", f"{UPDATE} 3+ after")],
+    ],
+)
+def test_database_that_dies_each_time(load_parts, tmp_path, what, place):
+    """A database that is killed whenever the step comes there is told in words; what is left is before or after."""
+    name = f"dying {what} {place}"
+    prepare(load_parts, tmp_path, name, what)
+    before = state(name)
+    said = strike(name, what, tmp_path, place, "mongod")
+    was = check_after(name, what, tmp_path, before)
+    if said["error"] is None:
+        assert not was
+    else:
+        assert said["error"].startswith("DatabaseUnavailableError: The database at")
 
 
 def test_two_kernels_on_one_queue(load_parts):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slicelab.core import ConflictError, DrawnBox, MediaError, ReviewItem, ReviewPanel, StateError
+from slicelab.core import ConflictError, DrawnBox, MediaError, ReviewItem, ReviewPanel, StateError, Undone
 from slicelab.widgets import Review
 
 HOSTILE = "<img src=x onerror=window.__pwned=1>\u202e"
@@ -14,6 +14,7 @@ class Desk:
     def __init__(self):
         self.states = {f"i{n}": "returned" for n in range(4)}
         self.asked = []
+        self.before = []
 
     def review_items(self):
         panels = (
@@ -35,8 +36,18 @@ class Desk:
         if items == ["i3"] and verdict == "accepted":
             raise StateError("There is no agreed answer.")
         chosen = items or list(self.states)
+        self.before.append((verdict, {i: self.states[i] for i in chosen}))
         self.states |= dict.fromkeys(chosen, verdict)
         return len(chosen)
+
+    def undo(self):
+        if not self.before:
+            raise StateError("There is no verdict to take back.")
+        verdict, was = self.before.pop()
+        if any(self.states[i] != verdict for i in was):
+            raise ConflictError("Somebody was first.")
+        self.states |= was
+        return Undone(verdict, tuple(was), tuple(f"u{i}" for i in was))
 
 
 @pytest.fixture
@@ -81,6 +92,31 @@ def test_all_that_a_rule_describes(review, desk, send):
     assert {state for state, _ in review.rows} == {"accepted"}
     send(review, {"kind": "judge_rule", "rule": " ", "verdict": "accepted"})
     assert (review.kind, "Type a rule first" in review.notice) == ("error", True)
+
+
+def test_the_last_verdict_is_taken_back_and_shown(review, desk, send):
+    """Each undo takes one decision back, the last first, and goes to its first answer; then there is none left."""
+    send(review, {"kind": "judge", "row": 1, "verdict": "rejected"})
+    send(review, {"kind": "judge_rule", "rule": "changed", "verdict": "needs_second_opinion"})
+    ((message, _),) = send(review, {"kind": "undo"})
+    assert message == {"kind": "show", "row": 0}
+    assert (review.kind, review.notice) == ("saved", "undone: 4 needs second opinion (ui0 and 3 more)")
+    assert [state for state, _ in review.rows] == ["returned", "rejected", "returned", "returned"]
+    ((message, _),) = send(review, {"kind": "undo"})
+    assert message == {"kind": "show", "row": 1}
+    assert review.notice == "undone: 1 rejected (ui1)"
+    assert [state for state, _ in review.rows] == ["returned"] * 4
+    assert send(review, {"kind": "undo"}) == []
+    assert (review.kind, review.notice) == ("error", "StateError: There is no verdict to take back.")
+
+
+def test_a_verdict_that_somebody_changed_is_not_taken_back(review, desk, send):
+    """The refusal is said, and the present states are shown."""
+    send(review, {"kind": "judge", "row": 0, "verdict": "accepted"})
+    desk.states["i0"] = "needs_second_opinion"
+    assert send(review, {"kind": "undo"}) == []
+    assert (review.kind, "Somebody was first" in review.notice) == ("error", True)
+    assert review.rows[0][0] == "needs_second_opinion"
 
 
 @pytest.mark.parametrize(

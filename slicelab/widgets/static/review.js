@@ -10,7 +10,7 @@ function render({ model, el }) {
   const root = make("section", "slicelab slicelab-review", el);
   root.tabIndex = 0;
   root.dataset.lmSuppressShortcuts = "true"; // JupyterLab has its own meaning for single letters
-  root.setAttribute("aria-label", "Review of returned labels. Keys: a accepts, r rejects, s asks for a second opinion.");
+  root.setAttribute("aria-label", "Review of returned labels. Keys: a accepts, r rejects, s asks for a second opinion, u takes the last verdict back.");
   const head = make("div", "slicelab-head", root);
   const title = make("div", "slicelab-title", head);
   const place = make("span", "slicelab-place", head);
@@ -29,6 +29,7 @@ function render({ model, el }) {
   button(bar, "accept", "Accept (a)", () => judge("accepted"));
   button(bar, "reject", "Reject (r)", () => judge("rejected"));
   button(bar, "second", "Second opinion (s)", () => judge("needs_second_opinion"));
+  button(bar, "undo", "Undo (u)", undo);
   button(bar, "next", "›", () => go(1)).setAttribute("aria-label", "Next answer");
   const bulk = make("form", "slicelab-bulk", root);
   const rule = make("input", "", bulk);
@@ -62,6 +63,7 @@ function render({ model, el }) {
   }
 
   function receive(message, buffers) {
+    if (message.kind === "show") show(message.row);
     if (message.kind !== "item") return;
     asked.delete(message.row);
     forget(message.row);
@@ -126,6 +128,16 @@ function render({ model, el }) {
     draw();
   }
 
+  function show(row) {
+    active = row;
+    draw();
+  }
+
+  function undo() {
+    moveOn = false;
+    model.send({ kind: "undo" });
+  }
+
   function judge(verdict) {
     const name = { accepted: "accept", rejected: "reject", needs_second_opinion: "second" }[verdict];
     if (buttons[name].disabled) return;
@@ -159,7 +171,9 @@ function render({ model, el }) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target === rule) return;
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (by) go(by);
-    else if (Object.hasOwn(KEYS, event.key)) {
+    else if (event.key === "u") {
+      if (!event.repeat) undo();
+    } else if (Object.hasOwn(KEYS, event.key)) {
       if (!event.repeat) judge(KEYS[event.key]);
     } else return;
     event.preventDefault();
