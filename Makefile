@@ -5,6 +5,7 @@
 #   make test    linters, types, room contracts, tests, notebooks, browser
 #   make doctor  check the machine
 #   make bench-explorer   the explorer's gestures in a browser, beside jupyter-scatter and FiftyOne's plots
+#   make bench-relabel    label errors found by rank, beside cleanlab's rankings
 #   make bench-discovery  slice discovery beside its peers (hours; what was done is kept, so it can be stopped)
 
 SHELL := /bin/bash
@@ -16,9 +17,9 @@ JOBS ?= 2
 
 BENCH ?=
 
-.PHONY: bench-discovery bench-explorer demo lab test doctor check pytest fix chromium clean help
+.PHONY: bench-discovery bench-explorer bench-relabel demo lab test doctor check pytest fix chromium clean help
 help:
-	@sed -n '3,8p' Makefile
+	@sed -n '3,11p' Makefile
 
 demo: $(READY)
 	$(BIN)/slicelab demo --out out
@@ -43,6 +44,9 @@ pytest: $(READY) chromium
 
 bench-explorer: $(READY) chromium
 	$(BIN)/python -m tests.benchmarks.explorer --out out/bench/explorer.md $(BENCH)
+
+bench-relabel: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/relabel/label_errors.py $(or $(BENCH),data_samples/digits)
 
 bench-discovery: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.discovery --out out/bench/discovery.md $(BENCH)

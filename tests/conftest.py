@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 SAMPLES = Path(__file__).parents[1] / "data_samples"
 
@@ -15,6 +16,9 @@ SAMPLES = Path(__file__).parents[1] / "data_samples"
 _HOME = Path(tempfile.mkdtemp(prefix="slicelab-"))
 os.environ["SLICELAB_HOME"] = str(_HOME)
 os.environ.pop("FIFTYONE_DATABASE_URI", None)
+# No test is timed: machines are shared.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)
