@@ -374,6 +374,30 @@ ipywidgets.VBox([map_, line])
     assert page.evaluate(types) == "scattergl"
     drawn = "() => document.querySelector('.js-plotly-plot')._fullData.reduce((sum, t) => sum + t.x.length, 0)"
     assert 500 < page.evaluate(drawn) < 3000
+    said = page.locator(".widget-label", has_text="selected")
+    page.evaluate("() => document.querySelector('.js-plotly-plot [data-val=box]').dispatchEvent(new Event('click'))")
+    lasso(page, [(-0.2, -0.2), (0.2, 0.2)])
+    within = page.evaluate(
+        """() => document.querySelector('.js-plotly-plot')._fullData.reduce((sum, t) => sum + [...t.x].filter(
+            (x, i) => Math.abs(x) <= 0.2 && Math.abs(t.y[i]) <= 0.2).length, 0)"""
+    )
+    expect(said).to_contain_text(re.compile(r"^\d{2,3} selected"))
+    assert abs(int(said.text_content().split()[0]) - within) <= 0.05 * within  # a pixel at the edges
+    before = said.text_content()
+    middle = page.locator(".slicelab-map .nsewdrag").bounding_box()
+    page.mouse.move(middle["x"] + 20, middle["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(middle["x"] + 120, middle["y"] + 120, steps=5)
+    page.keyboard.press("Escape")
+    page.mouse.up()
+    page.wait_for_timeout(500)
+    assert said.text_content() == before  # Escape gave the box up
+    page.mouse.dblclick(middle["x"] + 50, middle["y"] + 50)
+    expect(said).to_have_text("0 selected")
+    assert page.evaluate(types) == "scattergl"  # still near: the double click gave the selection up, not the place
+    page.evaluate("() => document.querySelector('.js-plotly-plot [data-val=pan]').dispatchEvent(new Event('click'))")
+    page.mouse.dblclick(middle["x"] + 50, middle["y"] + 50)
+    page.wait_for_function(f"() => ({types})() === 'heatmap,scattergl'")  # while panning it shows all again
     assert page.seen.errors == []
 
 
