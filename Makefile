@@ -40,7 +40,7 @@ check: $(READY)
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
 
 pytest: $(READY) chromium
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" --nbmake --nbmake-timeout=600 tests notebooks
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow" --nbmake --nbmake-timeout=600 tests notebooks
 
 bench-explorer: $(READY) chromium
 	$(BIN)/python -m tests.benchmarks.explorer --out out/bench/explorer.md $(BENCH)

@@ -101,8 +101,10 @@ function render({ model, el }) {
   const marked = new Set(); // rows
   const near = new Map(); // row -> rows of its neighbours that are handled right
   const drawn = new Map(); // position -> tile in the page
-  const columns = () => Math.max(1, Math.floor((grid.clientWidth - GAP) / (model.get("tile") + GAP)));
-  const side = () => Math.max(48, Math.floor((grid.clientWidth - GAP) / columns()) - GAP); // tiles fill the width
+  let [wide, high] = [0, 0]; // of the grid: to ask the page in between has it lay everything out again
+  const measure = () => { [wide, high] = [grid.clientWidth, grid.clientHeight]; };
+  const columns = () => Math.max(1, Math.floor((wide - GAP) / (model.get("tile") + GAP)));
+  const side = () => Math.max(48, Math.floor((wide - GAP) / columns()) - GAP); // tiles fill the width
   const lineHeight = () => side() + CAPTION + GAP;
 
   function readRows() {
@@ -119,13 +121,14 @@ function render({ model, el }) {
 
   function inSight() {
     const first = Math.max(0, Math.floor(grid.scrollTop / lineHeight()) - 1) * columns();
-    const last = (Math.ceil((grid.scrollTop + grid.clientHeight) / lineHeight()) + 1) * columns();
+    const last = (Math.ceil((grid.scrollTop + high) / lineHeight()) + 1) * columns();
     return [first, Math.min(rows.length, last)];
   }
 
   function draw() {
-    space.style.height = `${Math.ceil(rows.length / columns()) * lineHeight() + GAP}px`;
     const [first, last] = inSight();
+    const height = `${Math.ceil(rows.length / columns()) * lineHeight() + GAP}px`;
+    if (space.style.height !== height) space.style.height = height;
     const look = `${columns()} ${side()}`;
     const tiles = [];
     for (let i = first; i < last; i++) {
@@ -143,7 +146,7 @@ function render({ model, el }) {
     if (active >= first && active < last) grid.setAttribute("aria-activedescendant", `${name}-${active}`);
     else grid.removeAttribute("aria-activedescendant");
     if (!rows.length) make("div", "slicelab-empty", space, "no pictures to show");
-    ask();
+    ask(first, last);
   }
 
   function drawLater() {
@@ -182,7 +185,7 @@ function render({ model, el }) {
   }
 
   // One question at a time, always for what is in sight now: scrolling past pictures costs nothing.
-  function ask() {
+  function ask(first, last) {
     if (waitingSince && Date.now() - waitingSince < PATIENCE) return;
     const shown = active >= 0 && !detail.hidden ? rows[active] : -1;
     if (shown >= 0 && !pictures.get(LARGE, shown)) return want([shown], LARGE);
@@ -190,7 +193,7 @@ function render({ model, el }) {
     const missingOf = (some) => [...some].filter((row) => !pictures.get(SMALL, row));
     const beside = shown >= 0 ? missingOf(near.get(shown) || []) : [];
     if (beside.length) return want(beside, SMALL);
-    const [first, last] = inSight();
+    if (first === undefined) [first, last] = inSight();
     const missing = missingOf(rows.subarray(first, last));
     // Nothing missing in sight: the next screen, ahead of scrolling.
     const ahead = missing.length ? missing : missingOf(rows.subarray(last, Math.min(rows.length, 2 * last - first)));
@@ -309,7 +312,7 @@ function render({ model, el }) {
     if (!rows.length || to === active) return;
     const line = Math.floor(to / columns()) * lineHeight();
     if (line < grid.scrollTop) grid.scrollTop = line;
-    const bottom = line + lineHeight() - grid.clientHeight;
+    const bottom = line + lineHeight() - high;
     if (bottom > grid.scrollTop) grid.scrollTop = bottom;
     if (detail.hidden) {
       active = to;
@@ -343,7 +346,7 @@ function render({ model, el }) {
 
   const showTitle = () => { title.textContent = model.get("title"); };
   const showOrder = () => { sort.value = model.get("order"); };
-  const resized = new ResizeObserver(() => { draw(); drawDetail(); });
+  const resized = new ResizeObserver(() => { measure(); draw(); drawDetail(); });
   root.style.height = `${model.get("height")}px`;
   grid.addEventListener("scroll", drawLater);
   root.addEventListener("keydown", key);
@@ -354,6 +357,7 @@ function render({ model, el }) {
   model.on("msg:custom", receive);
   showTitle();
   showOrder();
+  measure();
   readRows();
   resized.observe(grid);
   return () => {

@@ -206,6 +206,7 @@ function render({ model, el }) {
 
   const toolButton = (tool, title, icon) => ({ name: tool, title, icon, attr: "meta", val: tool, click: () => use(tool) });
   const configure = (Plotly) => ({ displaylogo: false, responsive: false, doubleClick: false, doubleClickDelay: 350,
+    plotGlPixelRatio: Math.max(1, window.devicePixelRatio || 1), // plotly's own is 2 at least: four times the pixels
     modeBarButtons: [
       [toolButton("lasso", "Lasso", Plotly.Icons.lasso), toolButton("box", "Box", Plotly.Icons.selectbox), "zoom2d", "pan2d"],
       ["zoomIn2d", "zoomOut2d", "resetScale2d"],
