@@ -119,7 +119,7 @@ def test_lasso_shows_pictures_and_keeps_a_slice(page, server, run_notebook, shoo
     still = page.locator("[class^=slicelab-still]")
     expect(still).to_have_count(1)
     expect(still).to_be_hidden()  # as long as the explorer is there
-    page.keyboard.press("Control+s")
+    page.locator(".jp-NotebookPanel-toolbar [data-command='docmanager:save']").click()
     while "slicelab-still" not in (server.folder / name).read_text(encoding="utf-8"):
         page.wait_for_timeout(200)
     assert page.seen.hosts == {"127.0.0.1"}

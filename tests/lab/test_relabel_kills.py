@@ -48,7 +48,7 @@ STEPS = {
 IN_DEFAULT = {
     "export": [f"{INSERT} 2 after", "pathlib:Path.rename 2 before"],
     "receive": [f"{UPDATE} 3 after", f"{COMMITTED} 1 before"],
-    "merge": ["fiftyone:Dataset.set_values 1 after", f"{UPDATE} 4 after", f"{COMMITTED} 1 before"],
+    "merge": ["fiftyone:Dataset.set_values 1 after", f"{COMMITTED} 1 before"],
 }
 MONGOD_IN_DEFAULT = {"export": [], "receive": [f"{POST} 1 after"], "merge": [f"{COMMITTED} 1 before"]}
 

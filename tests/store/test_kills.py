@@ -14,7 +14,7 @@ from slicelab.store import connect
 
 pytestmark = pytest.mark.mongo
 
-ROUNDS = [10, pytest.param(40, marks=pytest.mark.slow)]
+ROUNDS = [5, pytest.param(40, marks=pytest.mark.slow)]
 
 
 class _Killer:
