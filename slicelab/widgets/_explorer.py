@@ -174,6 +174,20 @@ class Explorer(VBox):
             self.table.picked = [key]
             self._pick_groups([key])
 
+    def move(self, projection: npt.ArrayLike) -> None:
+        """Put the units in other places on the map, as when a better projection is there.
+
+        Parameters
+        ----------
+        projection
+            float (n, 2), a row per unit in order.
+        """
+        with self._lock:
+            self.map.move(projection)
+            self._projection = np.asarray(projection)
+            self.map.outline(self._chosen())
+            self.gallery.move(projection)
+
     def refresh(self) -> None:
         """Read the slices again, as when another person or cell changed them."""
         with self._lock:

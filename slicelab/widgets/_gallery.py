@@ -103,6 +103,10 @@ class Gallery(GestureWidget):
         self.order = order
         self.show(self._given, title=self._words, typical_first=self._typical_first)
 
+    def move(self, projection: npt.ArrayLike) -> None:
+        """Sort by these places (float (n, 2)) from now on; the pictures in sight stay where they are."""
+        self._ordering = Ordering(self._units, projection)
+
     def open_row(self, row: int) -> None:
         """Show one of the tiles large."""
         self.picked = -1  # the same one again, after a person closed it, is news too

@@ -47,7 +47,7 @@ class Map(GestureWidget):
         What is in sight: [x from, to, y from, to] in the projection's units; [] for all.
     """
 
-    _esm = module("overlay.js", "map.js")
+    _esm = module("points.js", "painting.js", "hand.js", "map.js")
     _css = STATIC / "map.css"
     library = traitlets.Instance(PlotlyLibrary).tag(sync=True, **widget_serialization)
     places = traitlets.Bytes().tag(sync=True)  # float32 (n, 2), little-endian like all below
@@ -81,17 +81,14 @@ class Map(GestureWidget):
         self.rows: Rows | None = None
         self._select_callbacks: list[Callable[[Rows], None]] = []
         self._pick_callbacks: list[Callable[[int], None]] = []
-        drawn = self._drawn(colour)
-        places = self._projection.astype("<f4")
         super().__init__(
             library=plotly_library(),
-            places=places.tobytes(),
             colours=colour_choices(units),
             height=height,
             limit=point_limit,
-            absent=int((~np.isfinite(places).all(axis=1)).sum()),
             layout=Layout(min_width="0"),
-            **drawn,
+            **self._drawn(colour),
+            **self._placed(),
         )
 
     def on_select(self, callback: Callable[[Rows], None]) -> None:
@@ -122,6 +119,25 @@ class Map(GestureWidget):
             for name, value in drawn.items():
                 setattr(self, name, value)
 
+    def move(self, projection: npt.ArrayLike) -> None:
+        """Put the units in other places, as when a better projection is there; all of them come into sight.
+
+        Parameters
+        ----------
+        projection
+            float (n, 2), a row per unit in order.
+        """
+        before, self._projection = self._projection, np.asarray(projection)
+        try:
+            drawn = self._drawn(self.colour)
+        except InvalidInputError:
+            self._projection = before
+            raise
+        with self.hold_sync():
+            self.range = []
+            for name, value in (self._placed() | drawn).items():
+                setattr(self, name, value)
+
     def outline(self, slices: Sequence[Candidate | Slice]) -> None:
         """Draw where these slices lie, with their names; none: take the outlines away."""
         self.outlines = slice_outlines(slices, self._units, self._projection)
@@ -145,6 +161,10 @@ class Map(GestureWidget):
             "scale": drawn.title,
             "colour": colour,
         }
+
+    def _placed(self) -> dict[str, Any]:
+        places = self._projection.astype("<f4")
+        return {"places": places.tobytes(), "absent": int((~np.isfinite(places).all(axis=1)).sum())}
 
     def _selected(self, content: dict[str, Any]) -> None:
         """Join what a lasso holds with what is selected already."""

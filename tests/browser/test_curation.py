@@ -43,8 +43,8 @@ open("<folder>/odd/broken.png", "wb").write(whole[: len(whole) // 2])  # damaged
 odd.explore("v3")
 """
 KEPT = "print(lab.suite('release').cases[0].name, len(lab.queue('review').items()), len(lab.dismissed()))"
-DRAWN = """() => { const g = document.querySelector('.slicelab-map .js-plotly-plot');
-    return !!(g && g._fullData && g._fullData.some(t => t.x && t.x.length) && g.querySelector('.nsewdrag')); }"""
+DRAWN = """() => { const map = document.querySelector('.slicelab-map');
+    return !!(map?.querySelector('.nsewdrag') && map.dataset.colour && Number(map.dataset.painted)); }"""
 
 
 def write(server, name: str, folder: Path, *cells: str) -> str:

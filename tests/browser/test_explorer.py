@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 pytestmark = pytest.mark.browser
 
 FAKES = Path(__file__).parents[1] / "widgets" / "fakes.py"
+_spec = importlib.util.spec_from_file_location("browser_fakes", FAKES)
+fakes = importlib.util.module_from_spec(_spec)
+sys.modules["browser_fakes"] = fakes
+_spec.loader.exec_module(fakes)
 
 SETUP = """
 from fakes import FakeDesk, HOSTILE, make_candidates, make_projection, make_units
@@ -25,11 +32,13 @@ SHOW = "explorer"
 LATE = "[anywidget] Failed to initialize model."
 """What anywidget says of a model that took long to start. We mend such models: the tests look at whether they hear."""
 
-DRAWN = """() => { const g = document.querySelector('.slicelab-map .js-plotly-plot');
-    return !!(g && g._fullData && g._fullData.length && g._fullData[0].x && g._fullData[0].x.length
-              && g.querySelector('.nsewdrag')); }"""
+DRAWN = """() => { const map = document.querySelector('.slicelab-map'), canvas = map?.querySelector('.slicelab-field');
+    return !!(map?.querySelector('.nsewdrag') && map.dataset.colour && Number(map.dataset.painted)
+              && canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(v => v)); }"""
+"""Points are painted in the frame of plotly's, and pixels of the canvas say so."""
 
 
+PAINTED = "() => document.querySelector('.slicelab-map').dataset.painted"
 SELECTED_POINTS = "() => Number(document.querySelector('.slicelab-map').dataset.highlighted)"
 
 
@@ -151,12 +160,10 @@ def test_table_colours_and_keys_in_the_dark(page, server, run_notebook, shoot) -
     """A row of the table selects its members everywhere, with the mouse and with keys; another colour keeps it."""
     from playwright.sync_api import expect
 
-    name = write_notebook(server, "dark.ipynb", SETUP, SHOW, count=6000)  # enough for WebGL
+    name = write_notebook(server, "dark.ipynb", SETUP, SHOW, count=6000)
     assert run_notebook(page, server, name, dark=True) == []
     page.wait_for_function(DRAWN)
-    assert (
-        page.evaluate("() => document.querySelector('.slicelab-map .js-plotly-plot')._fullData[0].type") == "scattergl"
-    )
+    assert page.evaluate(PAINTED) == "6000"
     shoot(page, "4-start-dark")
     page.locator(".slicelab-slices tbody tr", has_text="cup taken").click()
     title = page.locator(".slicelab-gallery .slicelab-title")
@@ -235,13 +242,14 @@ def test_point_click_shows_its_picture(page, server, run_notebook) -> None:
     assert run_notebook(page, server, name) == []
     page.wait_for_function(DRAWN)
     page.locator(".slicelab-map").scroll_into_view_if_needed()
+    row = int(np.flatnonzero(fakes.make_units(200)["failure"])[0])
     x, y = page.evaluate(
-        """() => { const g = document.querySelector('.slicelab-map .js-plotly-plot'), l = g._fullLayout;
-            const t = g._fullData.length - 1, r = g.querySelector('.nsewdrag').getBoundingClientRect();
-            return [r.left + l.xaxis.d2p(g._fullData[t].x[0]), r.top + l.yaxis.d2p(g._fullData[t].y[0])]; }"""
+        """([x, y]) => { const g = document.querySelector('.slicelab-map .js-plotly-plot'), l = g._fullLayout;
+            const r = g.querySelector('.nsewdrag').getBoundingClientRect();
+            return [r.left + l.xaxis.d2p(x), r.top + l.yaxis.d2p(y)]; }""",
+        fakes.make_projection(200)[row].tolist(),
     )
     page.mouse.move(x, y)
-    page.wait_for_timeout(300)  # plotly knows the point under the mouse after a moment
     expect(page.locator(".slicelab-tip")).to_contain_text("spoon → cup")  # the first failure
     expect(page.locator(".slicelab-tip")).to_contain_text("0002.png")
     page.mouse.click(x, y)
@@ -276,20 +284,49 @@ def test_choosing_a_case_shows_what_fails(page, server, run_notebook, shoot) -> 
     assert page.seen.errors == []
 
 
-def test_map_without_webgl(open_page, server, run_notebook) -> None:
-    """Where the browser has no WebGL, many points are drawn as SVG instead, and can be selected."""
+def test_map_needs_no_webgl(open_page, server, run_notebook) -> None:
+    """Where the browser has no WebGL the map is the same, and spends no context where there is one."""
     from playwright.sync_api import expect
 
     page = open_page(webgl=False)
-    name = write_notebook(server, "svg.ipynb", SETUP, SHOW, count=4000)
+    name = write_notebook(server, "nogl.ipynb", SETUP, SHOW, count=4000)
     assert run_notebook(page, server, name) == []
     page.wait_for_function(DRAWN)
-    page.wait_for_function(
-        "() => document.querySelector('.slicelab-map .js-plotly-plot')._fullData.every(t => t.type === 'scatter')"
-    )
-    page.wait_for_function("() => document.querySelectorAll('.slicelab-map .scatterlayer .point').length === 4000")
+    assert page.evaluate(PAINTED) == "4000"
     lasso(page, around(0, 0, 2.2))
     expect(page.locator(".slicelab-gallery .slicelab-title")).to_contain_text("1,000 selected")
+
+
+def test_legend_hides_and_places_move(page, server, run_notebook, shoot) -> None:
+    """What the legend hides is neither drawn nor selected; new places from the kernel are drawn, all in sight."""
+    from playwright.sync_api import expect
+
+    move = """
+import pathlib, threading, time
+def move():
+    while not pathlib.Path('move.now').exists():
+        time.sleep(0.1)
+    explorer.move(10 - 20 * projection)
+threading.Thread(target=move, daemon=True).start()
+"""
+    name = write_notebook(server, "move.ipynb", SETUP, move, SHOW)
+    assert run_notebook(page, server, name) == []
+    page.wait_for_function(DRAWN)
+    failures = int(fakes.make_units(200)["failure"].sum())
+    page.locator(".slicelab-map .legendtoggle").last.click()  # after a moment, as a second click would mean another
+    page.wait_for_function(f"() => ({PAINTED})() === '{200 - failures}'")
+    lasso(page, around(0, 0))
+    selected = page.locator(".slicelab-gallery .slicelab-title")
+    expect(selected).to_contain_text(re.compile(r"^\d+ selected · 0 failures"))
+    page.locator(".slicelab-map .legendtoggle").last.click()
+    page.wait_for_function(f"() => ({PAINTED})() === '200'")
+    (server.folder / "move.now").touch()
+    ranges = "() => document.querySelector('.slicelab-map .js-plotly-plot')._fullLayout.xaxis.range"
+    page.wait_for_function(f"() => ({ranges})()[0] < -80")
+    assert page.evaluate(PAINTED) == "200"
+    lasso(page, around(10, 10, 38))
+    expect(selected).to_contain_text("50 selected")
+    assert page.seen.errors == []
 
 
 def test_drawn_every_time(page, server, run_notebook) -> None:
@@ -316,9 +353,8 @@ threading.Thread(target=highlight, daemon=True).start()
     name = write_notebook(server, "twenty.ipynb", SETUP, busy, "maps = []", *[show] * 20, later)
     assert run_notebook(page, server, name, timeout=300) == []
     page.wait_for_function(
-        """() => { const all = [...document.querySelectorAll('.slicelab-map .js-plotly-plot')];
-            return all.length === 20 && all.every(g => g._fullData
-                && g._fullData.reduce((sum, t) => sum + (t.x ? t.x.length : 0), 0) === 200); }""",
+        """() => { const all = [...document.querySelectorAll('.slicelab-map')];
+            return all.length === 20 && all.every(map => map.dataset.painted === '200' && map.dataset.colour); }""",
         timeout=180_000,
     )
     (server.folder / "twenty.drawn").touch()
@@ -361,9 +397,7 @@ ipywidgets.VBox([map_, line])
 """
     name = write_notebook(server, "many.ipynb", SETUP, show, count=20_000)
     assert run_notebook(page, server, name) == []
-    types = "() => [...new Set(document.querySelector('.js-plotly-plot')._fullData.map(t => t.type))].sort().join()"
-    page.wait_for_function("() => document.querySelector('.slicelab-map .js-plotly-plot')?._fullData?.length")
-    assert page.evaluate(types) == "heatmap,scattergl"
+    page.wait_for_function(f"() => ({PAINTED})() === 'density'")
     expect(page.locator(".slicelab-map-words")).to_contain_text("20,000 units: their density")
     lasso(page, around(0, 0, 2.2))
     expect(page.locator(".widget-label", has_text="selected")).to_contain_text("5000 selected")
@@ -371,16 +405,11 @@ ipywidgets.VBox([map_, line])
     page.evaluate("() => document.querySelector('.js-plotly-plot [data-val=zoom]').dispatchEvent(new Event('click'))")
     lasso(page, [(-0.35, -0.35), (0.35, 0.35)])
     page.wait_for_function("() => document.querySelector('.slicelab-map-words').textContent === ''")
-    assert page.evaluate(types) == "scattergl"
-    drawn = "() => document.querySelector('.js-plotly-plot')._fullData.reduce((sum, t) => sum + t.x.length, 0)"
-    assert 500 < page.evaluate(drawn) < 3000
+    assert 500 < int(page.evaluate(PAINTED)) < 3000
     said = page.locator(".widget-label", has_text="selected")
     page.evaluate("() => document.querySelector('.js-plotly-plot [data-val=box]').dispatchEvent(new Event('click'))")
     lasso(page, [(-0.2, -0.2), (0.2, 0.2)])
-    within = page.evaluate(
-        """() => document.querySelector('.js-plotly-plot')._fullData.reduce((sum, t) => sum + [...t.x].filter(
-            (x, i) => Math.abs(x) <= 0.2 && Math.abs(t.y[i]) <= 0.2).length, 0)"""
-    )
+    within = int((np.abs(fakes.make_projection(20_000)) <= 0.2).all(axis=1).sum())
     expect(said).to_contain_text(re.compile(r"^\d{2,3} selected"))
     assert abs(int(said.text_content().split()[0]) - within) <= 0.05 * within  # a pixel at the edges
     before = said.text_content()
@@ -394,10 +423,10 @@ ipywidgets.VBox([map_, line])
     assert said.text_content() == before  # Escape gave the box up
     page.mouse.dblclick(middle["x"] + 50, middle["y"] + 50)
     expect(said).to_have_text("0 selected")
-    assert page.evaluate(types) == "scattergl"  # still near: the double click gave the selection up, not the place
+    assert page.evaluate(PAINTED) != "density"  # still near: the double click gave the selection up, not the place
     page.evaluate("() => document.querySelector('.js-plotly-plot [data-val=pan]').dispatchEvent(new Event('click'))")
     page.mouse.dblclick(middle["x"] + 50, middle["y"] + 50)
-    page.wait_for_function(f"() => ({types})() === 'heatmap,scattergl'")  # while panning it shows all again
+    page.wait_for_function(f"() => ({PAINTED})() === 'density'")  # while panning it shows all again
     assert page.seen.errors == []
 
 

@@ -22,8 +22,7 @@ def test_notebook_01_runs_and_its_widget_shows_real_digits(server, page, run_not
     errors = run_notebook(page, server, "work/notebooks/01_images_to_slices.ipynb", timeout=400)
     assert errors == []
     page.wait_for_function(
-        """() => { const g = document.querySelector('.slicelab-map .js-plotly-plot');
-        return g && g._fullData && g._fullData.reduce((n, t) => n + (t.x ? t.x.length : 0), 0) >= 1797; }""",
+        "() => Number(document.querySelector('.slicelab-map')?.dataset.painted) >= 1797",
         timeout=60_000,
     )
     page.locator(".slicelab-map").first.scroll_into_view_if_needed()

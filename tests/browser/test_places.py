@@ -37,8 +37,8 @@ os.environ["SLICELAB_HOME"] = {home!r}
 import slicelab as sl
 sl.open("parts").explore("v3")
 """
-DRAWN = """() => { const g = document.querySelector('.slicelab-map .js-plotly-plot');
-    return !!(g && g._fullData && g._fullData.some(t => t.x && t.x.length) && g.querySelector('.nsewdrag')); }"""
+DRAWN = """() => { const map = document.querySelector('.slicelab-map');
+    return !!(map?.querySelector('.nsewdrag') && map.dataset.colour && Number(map.dataset.painted)); }"""
 PICTURES = "() => [...document.querySelectorAll('.slicelab-tile img')].some(i => i.naturalWidth > 1)"
 
 
