@@ -328,6 +328,30 @@ def test_another_colour_keeps_the_selection(explorer, lasso, units) -> None:
         assert explorer.selection == list(units.index[chosen])
 
 
+def test_a_better_map_moves_what_is_placed(explorer, lasso, send, units, projection) -> None:
+    """Other places reach the map, the outlines and the order by typicality; the selection stays."""
+    lasso(explorer.map, [0, 1, 2, 3])
+    send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "knife taken for its neighbour")]})
+    (before,) = explorer.map.outlines
+    selected = explorer.selection
+    order = explorer.gallery.rows
+    middle = np.full(2, 100.0)
+    moved = projection[::-1] + middle
+    explorer.move(moved)
+    (after,) = explorer.map.outlines
+    assert explorer.selection == selected
+    np.testing.assert_array_equal(np.frombuffer(explorer.map.places, "<f4").reshape(-1, 2), moved.astype(np.float32))
+    np.testing.assert_allclose([after["x"], after["y"]], np.median(moved[highlighted(explorer)], axis=0), rtol=1e-5)
+    assert (before["x"], before["y"]) != (after["x"], after["y"])
+    assert explorer.gallery.rows == order  # what a person looks at doesn't jump
+    explorer.select(selected)
+    explorer.gallery.sort("nearest the border")
+    fresh = Explorer(units, moved, desk=explorer._desk, model="v3")
+    fresh.select(selected)
+    fresh.gallery.sort("nearest the border")
+    assert shown(explorer.gallery) == shown(fresh.gallery)
+
+
 def test_new_slice_from_a_rule(explorer, desk) -> None:
     """An expression makes a slice, frozen with its rule; a wrong one is told and nothing is made."""
     act = explorer.actions
