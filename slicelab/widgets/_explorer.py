@@ -54,7 +54,7 @@ class Explorer(VBox):
     model
         Name of the model whose outcomes the units hold.
     failures
-        One bool column per model, index as `units`: the table shows the failure rate under each.
+        One bool column per model, index as `units`: the table shows the failure rate under the others too.
     state
         What `state` of an earlier explorer gave.
     height
@@ -87,7 +87,8 @@ class Explorer(VBox):
         self._desk, self._model = desk, model
         self._typical_first = False
         self._inspection: Inspection | None = None
-        self._groups = Groups(units, desk, candidates, failures)
+        others = None if failures is None else failures.drop(columns=[model], errors="ignore")
+        self._groups = Groups(units, desk, candidates, others)
         self._rows: Rows = np.empty(0, dtype=np.int64)
         self._callbacks: list[Callable[[list[str]], None]] = []
         self._pick_callbacks: list[Callable[[list[str]], None]] = []
