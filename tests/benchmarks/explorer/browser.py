@@ -122,7 +122,7 @@ class Bench:
         """Give the timings of SliceLab and of the peers for so many points."""
         page = self._open("slicelab.ipynb", notebooks.POINTS, notebooks.SLICELAB, count=count)
         page.wait_for_selector(".slicelab-map[data-colour]", timeout=180_000)
-        shown, ready = ("document.querySelector('.slicelab-map[data-%s]')" % mark for mark in ("painted", "colour"))
+        shown, ready = (f"document.querySelector('.slicelab-map[data-{mark}]')" for mark in ("painted", "colour"))
         yield Timing("explore() to points", "slicelab", self._ready(page, shown, gestures))
         yield Timing("explore() to ready", "slicelab", self._ready(page, ready, gestures))
         page.wait_for_timeout(1500)
