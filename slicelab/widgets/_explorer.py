@@ -352,7 +352,7 @@ class Explorer(VBox):
         rule = self._desk.describe(self.selection, self._model)
         self.inspector.show(self._inspection, rule)
         if rule is None:
-            self.notice.say("No rule describes this selection. `lab.statistics()` gives rules more to speak of.")
+            self.notice.say("No rule over metadata, position or measured pictures describes this selection.")
         else:
             self.actions.rule.value = rule.expression
 

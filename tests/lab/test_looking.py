@@ -88,6 +88,21 @@ def test_a_dismissal_is_remembered_by_the_next_discovery(parts):
     assert parts.dismiss(first, reason="once more").name != gone.name
 
 
+def test_what_became_a_slice_is_not_proposed_again(parts):
+    """A confirmed candidate, found by another discovery too, stands in the table as the slice that it became."""
+    kept = parts.promote_slice(parts.discover("v3", progress=False)[0], name="nuts in the dark")
+    again = sl.open(parts.name)
+    found = list(again.discover("v3", random_state=1, progress=False))
+    assert again.kept_as(found)[0] == kept.name
+    rows = {row["key"]: row for row in again.explore("v3").table.rows}
+    assert rows["candidate 1"]["status"] == "kept"
+    assert "is slice nuts in the dark" in rows["candidate 1"]["description"]
+    same = set(kept.members) == set(found[0].unit_ids)
+    assert not same or rows["candidate 1"]["lift"] == rows[f"slice {kept.slice_id}"]["lift"]
+    again.delete_slice(kept)
+    assert again.kept_as(found)[0] == ""
+
+
 def test_an_edit_of_what_was_seen_before_is_refused(parts):
     """A slice as one person saw it, changed by another: a conflict, and the other's change stands."""
     seen = parts.create_slice("shared", units=dark_nuts(parts))

@@ -395,7 +395,7 @@ def test_confirm_and_dismiss(explorer, send, desk) -> None:
     row = next(row for row in explorer.table.rows if row["key"] == "candidate 2")
     assert row["status"] == "dismissed"
     assert row["description"].startswith("an artefact · ")
-    assert next(row for row in explorer.table.rows if row["key"] == "candidate 1")["status"] == "candidate"
+    assert next(row for row in explorer.table.rows if row["key"] == "candidate 1")["status"] == "kept"
 
 
 def test_keys_press_buttons_or_say_what_is_missing(explorer, lasso, send, desk, units) -> None:
@@ -439,7 +439,7 @@ def test_inspector_follows_and_finds_a_rule(explorer, lasso, send, units) -> Non
     assert explorer.inspector.groups[-1]["title"] == "Rule"
     lasso(explorer.map, [1])
     send(explorer.inspector, {"kind": "describe"})
-    assert explorer.notice.text.startswith("No rule describes this selection")
+    assert explorer.notice.text.startswith("No rule over")
     lasso(explorer.map, [])
     assert explorer.inspector.groups == []
 

@@ -15,6 +15,7 @@ const COLUMNS = [
   { field: "description", title: "Description", text: true },
 ];
 const AFTER_RATE = 1 + COLUMNS.findIndex((column) => column.field === "failure_rate");
+const SETTLED = ["kept", "dismissed"]; // candidates of which a person has made up their mind
 const OF_MODEL = "failures of ";
 
 function shown(row, field) {
@@ -61,8 +62,9 @@ function render({ model, el }) {
   filter.setAttribute("aria-label", "Filter the slices by text");
   const kind = make("select", "slicelab-kind", head);
   kind.setAttribute("aria-label", "Show slices of one status");
-  for (const [value, words] of [["", "all but dismissed"], ["slice", "slices"], ["confirmed", "confirmed"],
-    ["candidate", "candidates"], ["boundary", "boundary"], ["small", "small"], ["dismissed", "dismissed"]]) {
+  for (const [value, words] of [["", "all but settled"], ["slice", "slices"], ["confirmed", "confirmed"],
+    ["candidate", "candidates"], ["boundary", "boundary"], ["small", "small"], ["kept", "kept"],
+    ["dismissed", "dismissed"]]) {
     make("option", "", kind, words).value = value;
   }
   const scroll = make("div", "slicelab-scroll", root);
@@ -101,7 +103,7 @@ function render({ model, el }) {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     const rows = model.get("rows").filter((row) => {
       const text = `${row.name} ${row.description} ${row.status} ${row.confusion} ${row.rule}`.toLowerCase();
-      const wanted = kind.value ? row.status === kind.value : row.status !== "dismissed";
+      const wanted = kind.value ? row.status === kind.value : !SETTLED.includes(row.status);
       return wanted && words.every((word) => text.includes(word));
     });
     if (!order.field) return rows;
