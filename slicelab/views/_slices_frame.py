@@ -90,10 +90,10 @@ class SliceRows:
         for number, group in enumerate(groups, start=1):
             row = {**self._read(group)[2]}
             row["name"] = row["name"] or f"candidate {number}"
-            if reason := dismissed[number - 1] if dismissed else "":
-                row |= {"status": "dismissed", "description": f"{reason} \N{MIDDLE DOT} {row['description']}"}
-            elif name := kept_as[number - 1] if kept_as else "":
+            if name := kept_as[number - 1] if kept_as else "":
                 row |= {"status": "kept", "description": f"is slice {name} \N{MIDDLE DOT} {row['description']}"}
+            elif reason := dismissed[number - 1] if dismissed else "":
+                row |= {"status": "dismissed", "description": f"{reason} \N{MIDDLE DOT} {row['description']}"}
             rows.append(row)
         alive = {_identity(group) for group in groups}
         self._kept = {key: kept for key, kept in self._kept.items() if key in alive}
