@@ -65,6 +65,8 @@ def test_regroup_splits_by_looks(parts):
 
 def test_a_dismissal_is_remembered_by_the_next_discovery(parts):
     """A dismissed candidate is in no list of slices, is recognised when it is found again, and can be taken back."""
+    for made in parts.slices():
+        parts.delete_slice(made)
     first = parts.discover("v3", progress=False)[0]
     with pytest.raises(InvalidInputError, match="needs a reason"):
         parts.dismiss(first, reason=" ")

@@ -35,7 +35,7 @@ def test_interval_agrees_with_scipy(units, k) -> None:
 
 
 def test_a_candidate_tells_its_own_numbers(units) -> None:
-    """A candidate's numbers are taken over; its lift is over all units, as a slice's; without a name it has a number."""
+    """A candidate's numbers are taken over, but its lift is over all units, as a slice's; without a name: a number."""
     found = Candidate(np.array([0]), np.zeros(60, np.float32), 40, 30, 0.75, (0.6, 0.86), 0.5, 0.01, 0.02,
                       status="confirmed", description="cups")  # fmt: skip
     row = slices_frame([found], units).iloc[0]
