@@ -360,11 +360,21 @@ def test_new_slice_from_a_rule(explorer, desk) -> None:
     made = desk.kept["dark knives"]
     assert made.rule == 'label == "knife" and brightness < 0.2'
     assert 0 < len(made) < 50
+    assert set(explorer.selection) == set(made.members)  # what a button does next is done to what is seen
     act.name.value, act.rule.value = "other", "labl == 3"
     act.buttons["from_rule"].click()
     assert explorer.notice.text.startswith("RuleError: ")
     assert "Did you mean 'label'" in explorer.notice.text
     assert list(desk.kept) == ["dark knives"]
+
+
+def test_a_rule_is_its_own_name_where_none_was_typed(explorer, send, desk) -> None:
+    """The name that a chosen candidate suggests is not that of a slice from a rule."""
+    send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "knife taken for its neighbour")]})
+    explorer.actions.rule.value = 'label == "cup"'
+    explorer.actions.buttons["from_rule"].click()
+    assert list(desk.kept) == ['label == "cup"']
+    assert explorer.actions.name.value == ""
 
 
 def test_note_and_split(explorer, send, desk, units) -> None:
