@@ -1,31 +1,21 @@
-"""Between tables and the fields of a FiftyOne dataset: declaring, writing and reading them."""
+"""From tables to the fields of a FiftyOne dataset: declaring and writing them."""
 
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from slicelab.core import BOX_COLUMNS, PREDICTED_BOX_COLUMNS, InvalidInputError, Predictions, SampleTable, Task
+from slicelab.core import InvalidInputError, Predictions, SampleTable, Task
+from slicelab.store._dataset_info import LOAD
 
 if TYPE_CHECKING:
     import fiftyone as fo
 
-LOAD = "slicelab_load"
 BATCH = 1000
-_BOX_DTYPES = {"key": "str", "label_id": "str", "box_id": "str", "label": "str", "crowd": "bool"}
-
-
-def field_name(model: str, taken: set[str]) -> str:
-    """Make a FiftyOne field name from a model's name: letters, digits and '_', not taken yet."""
-    base = re.sub(r"\W+", "_", model, flags=re.ASCII).strip("_").lower() or "model"
-    base = base if not base[0].isdigit() else f"m_{base}"
-    names = itertools.chain([base], (f"{base}_{i}" for i in itertools.count(2)))
-    return next(name for name in names if name not in taken)
 
 
 def declare(dataset: fo.Dataset, task: Task, *, label_field: str, prediction_fields: Sequence[str]) -> None:
@@ -179,46 +169,6 @@ def _boxes_by_key(boxes: pd.DataFrame, samples: pd.DataFrame, *, ids: str) -> di
     return found
 
 
-def ordered(dataset: fo.Dataset) -> fo.DatasetView:
-    """Return the samples in the order in which they were added; the database's own order may change."""
-    return dataset.sort_by("_id")
-
-
-def read_boxes(dataset: fo.DatasetView, name: str, samples: pd.DataFrame, *, ids: str) -> pd.DataFrame:
-    """Read the boxes of a label field in pixels.
-
-    Parameters
-    ----------
-    dataset, name
-        Dataset and label field.
-    samples
-        Index `key` in the order of the dataset; columns `width`, `height` in pixels.
-    ids
-        "label_id" (then the frame has `BOX_COLUMNS`) or "box_id" (`PREDICTED_BOX_COLUMNS`).
-
-    Returns
-    -------
-    One row per box, in the order of the dataset.
-    """
-    last = "iscrowd" if ids == "label_id" else "confidence"
-    at = f"{name}.detections"
-    paths = [f"{at}.{ids}", f"{at}.label", f"{at}.bounding_box", f"{at}.{last}"]
-    columns = [[row or [] for row in column] for column in dataset.values(paths)]
-    counts = [len(row) for row in columns[0]]
-    box_ids, labels, corners, lasts = (list(itertools.chain.from_iterable(column)) for column in columns)
-    size = np.repeat(samples[["width", "height"]].to_numpy(np.float64), counts, axis=0)
-    pixels = np.array(corners, np.float64).reshape(-1, 4) * np.hstack([size, size])
-    frame = pd.DataFrame(np.round(pixels, 6), columns=["x", "y", "width", "height"])
-    frame.insert(0, "key", pd.Series(np.repeat(samples.index.to_numpy(dtype=object), counts), dtype="str"))
-    frame.insert(1, ids, pd.Series(box_ids, dtype="str"))
-    frame.insert(2, "label", pd.Series(labels, dtype="str"))
-    if ids == "label_id":
-        frame["crowd"] = [bool(v) for v in lasts]
-        return frame[list(BOX_COLUMNS)]
-    frame["confidence"] = np.array([np.nan if v is None else v for v in lasts], np.float64)
-    return frame[list(PREDICTED_BOX_COLUMNS)]
-
-
 def write_box_outcomes(
     dataset: fo.Dataset, units: pd.DataFrame, *, label_field: str, prediction_field: str, outcome: str
 ) -> None:
@@ -233,7 +183,7 @@ def write_box_outcomes(
         dataset.add_sample_field(path, fo.StringField)
     on_labels = _words(units, "label_id")
     on_boxes = _words(units, "box_id")
-    view = ordered(dataset)
+    view = dataset.sort_by("_id")  # the database's own order may change
     keys, label_ids, box_ids = view.values(
         ["key", f"{label_field}.detections.label_id", f"{prediction_field}.detections.box_id"]
     )
@@ -272,8 +222,3 @@ def save_view(dataset: fo.Dataset, title: str, view: Any, description: str) -> N
 def _plain(values: pd.Series[Any]) -> list[Any]:
     """Python values, None where missing."""
     return [None if missing else v for v, missing in zip(values.tolist(), values.isna(), strict=True)]
-
-
-def empty_boxes() -> pd.DataFrame:
-    """Return a frame of `BOX_COLUMNS` without rows."""
-    return pd.DataFrame({c: pd.Series(dtype=_BOX_DTYPES.get(c, "float64")) for c in BOX_COLUMNS})
