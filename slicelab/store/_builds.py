@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from slicelab.core import StateError, new_id
@@ -44,22 +44,34 @@ class Builds:
             Declares the fields and writes the samples.
         """
         self.sweep()
+        with self._begun(info.name) as dataset:
+            building = dataset.name
+            fill(dataset)
+            self._records.update("builds", building, rev=1, changes={"complete": record_of(info)})
+        self._finish(building)
+
+    @contextmanager
+    def scratch(self) -> Iterator[fo.Dataset]:
+        """Give a dataset for a trial; it is gone afterwards."""
+        with self._begun("a trial") as dataset:
+            yield dataset
+            self._delete(dataset.name)
+
+    @contextmanager
+    def _begun(self, name: str) -> Iterator[fo.Dataset]:
+        """Give an empty dataset under a temporary name, and delete it on an error."""
         fiftyone = import_fiftyone(self._connection)
-        building = f"{info.name} (loading {new_id()[:8]})"
-        build = self._records.insert("builds", {"_id": building, "process": signature(), "complete": None})
-        dataset = fiftyone.Dataset(building, persistent=True)
+        building = f"{name} (loading {new_id()[:8]})"
+        self._records.insert("builds", {"_id": building, "process": signature(), "complete": None})
         running.add(building)
         try:
-            fill(dataset)
-            self._records.update("builds", building, rev=build["rev"], changes={"complete": record_of(info)})
+            yield fiftyone.Dataset(building, persistent=True)
         except BaseException:
-            running.discard(building)
             with suppress(Exception):  # else the next creation cleans up what is left
-                fiftyone.delete_dataset(building)
-                self._drop(building)
+                self._delete(building)
             raise
-        running.discard(building)
-        self._finish(building)
+        finally:
+            running.discard(building)
 
     def sweep(self) -> None:
         """Finish, or delete, what creations that were cut off have left."""
@@ -70,10 +82,7 @@ class Builds:
             if build["complete"] is not None:
                 self._finish(build["_id"])
                 continue
-            fiftyone = import_fiftyone(self._connection)
-            if fiftyone.dataset_exists(build["_id"]):
-                fiftyone.delete_dataset(build["_id"])
-            self._drop(build["_id"])
+            self._delete(build["_id"])
 
     def _finish(self, building: str) -> None:
         """Put a complete build in its place. Every step can be repeated."""
@@ -93,6 +102,12 @@ class Builds:
         else:
             changes = {k: v for k, v in record.items() if k not in ("_id", "rev")}
             self._records.update("datasets", name, rev=old["rev"], changes=changes)
+        self._drop(building)
+
+    def _delete(self, building: str) -> None:
+        fiftyone = import_fiftyone(self._connection)
+        if fiftyone.dataset_exists(building):
+            fiftyone.delete_dataset(building)
         self._drop(building)
 
     def _drop(self, building: str) -> None:

@@ -66,10 +66,17 @@ def read_columns(stored: StoredSamples, paths: Sequence[str]) -> list[list[Any]]
     Rows are in the order in which the samples were added; the database's own order may change.
     """
     columns: list[list[Any]] = [[] for _ in paths]
-    for batch in _batches(stored, paths):
+    for batch in stored_batches(stored, paths):
         for column, path in zip(columns, paths, strict=True):
             column.extend(_values(batch, path))
     return columns
+
+
+def read_samples(stored: StoredSamples) -> pd.DataFrame:
+    """Return every sample by `key`: `_id` (FiftyOne's), `width` and `height` in pixels."""
+    columns = read_columns(stored, ["key", "_id", "metadata.width", "metadata.height"])
+    names = ("key", "_id", "width", "height")
+    return pd.DataFrame(dict(zip(names, columns, strict=True))).set_index("key")
 
 
 def read_boxes(stored: StoredSamples, field: str, samples: pd.DataFrame, *, ids: str) -> pd.DataFrame:
@@ -94,7 +101,7 @@ def read_boxes(stored: StoredSamples, field: str, samples: pd.DataFrame, *, ids:
     counts: list[int] = []
     corners: list[npt.NDArray[np.float64]] = [np.empty((0, 4))]
     at = f"{field}.detections"
-    for batch in _batches(stored, [f"{at}.{name}" for name in (*names, "bounding_box")]):
+    for batch in stored_batches(stored, [f"{at}.{name}" for name in (*names, "bounding_box")]):
         rows = [boxes or () for boxes in _values(batch, at)]
         counts.extend(map(len, rows))
         boxes = list(itertools.chain.from_iterable(rows))
@@ -131,9 +138,11 @@ def empty_boxes() -> pd.DataFrame:
     return pd.DataFrame({c: pd.Series(dtype=_BOX_DTYPES.get(c, "float64")) for c in BOX_COLUMNS})
 
 
-def _batches(stored: StoredSamples, paths: Sequence[str]) -> Iterator[list[Document]]:
-    wanted = {"_id": "_id" in paths, **{path: True for path in paths if path != "_id"}}
-    cursor = stored.collection.find({}, wanted).sort("_id", 1)
+def stored_batches(
+    stored: StoredSamples, paths: Sequence[str], where: Document | None = None
+) -> Iterator[list[Document]]:
+    """Yield the stored documents, with these paths and `_id`, in lists; `where` is a MongoDB filter."""
+    cursor = stored.collection.find(where or {}, {"_id": True, **dict.fromkeys(paths, True)}).sort("_id", 1)
     while batch := list(itertools.islice(cursor, _BATCH)):
         yield batch
 

@@ -29,6 +29,7 @@ from slicelab.core import (
 )
 from slicelab.store._additions import Additions
 from slicelab.store._builds import Builds
+from slicelab.store._bulk import BulkWriter
 from slicelab.store._columns import (
     StoredSamples,
     empty_boxes,
@@ -36,20 +37,20 @@ from slicelab.store._columns import (
     read_arrays,
     read_boxes,
     read_columns,
+    read_samples,
 )
+from slicelab.store._conformance import conforms
 from slicelab.store._dataset_info import TRUTH, DatasetInfo, find_info, model_entries
 from slicelab.store._fields import (
     declare,
     declare_labels,
+    declare_media,
     declare_metadata,
     declare_text,
-    label_values,
-    prediction_values,
     save_view,
-    write_box_outcomes,
-    write_samples,
 )
-from slicelab.store._fiftyone import import_fiftyone, load_dataset
+from slicelab.store._fiftyone import import_fiftyone, load_dataset, refresh_dataset
+from slicelab.store._public_writer import PublicWriter
 
 if TYPE_CHECKING:
     import fiftyone as fo
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Writer = BulkWriter | PublicWriter
 
 _VIEW_MARK = "SliceLab slice "
 
@@ -164,9 +166,12 @@ class Datasets:
             declare_metadata(dataset, table.samples, table.metadata_columns)
             fields = {info.prediction_field(p.model): p for p in predictions}
             declare(dataset, info.task, label_field=TRUTH, prediction_fields=list(fields))
-            write_samples(dataset, table, label_field=TRUTH, predictions=fields, load_id="", progress=progress)
+            declare_media(dataset, table.samples)
+            writer = self._writer(dataset)
+            writer.add_samples(table, label_field=TRUTH, predictions=fields, load_id="", progress=progress)
 
         # Done again from the start when the database is killed meanwhile.
+        self._connection.run(lambda: conforms(self._connection))
         self._connection.run(lambda: self._builds.build(info, fill))
         return self.info(name)
 
@@ -198,18 +203,24 @@ class Datasets:
                 f"Dataset {name!r} has predictions of {taken[0]!r} already. Load them under a new name."
             )
         models = model_entries(info.models, predictions)
+        fields = {str(models[p.model]["field"]): p for p in predictions}
+        columns = [] if table is None else table.metadata_columns
+        new = [c for c in columns if c not in info.metadata_columns]
         load_id = new_id()
-        with self._additions.announced(name, load_id, [models[p.model]["field"] for p in predictions]):
-            fields = {str(models[p.model]["field"]): p for p in predictions}
+        with self._additions.announced(name, load_id, [*fields, *(c for c in new if not dataset.has_field(c))]):
+            if table is not None:
+                declare_metadata(dataset, table.samples, columns)
             declare(dataset, info.task, label_field=info.label_field, prediction_fields=list(fields))
-            old = _sizes(find_samples(self._connection.samples, name))
-            if table is not None and len(table.samples):
-                write_samples(
-                    dataset, table, label_field=info.label_field, predictions=fields, load_id=load_id, progress=progress
+            writer = self._writer(dataset)
+            old = read_samples(find_samples(self._connection.samples, name))
+            if table is not None:
+                writer.add_samples(
+                    table, label_field=info.label_field, predictions=fields, load_id=load_id, progress=progress
                 )
             for at, p in fields.items():
-                dataset.set_values(at, prediction_values(p, old), key_field="key", progress=False)
-            self._additions.commit(name, models=models)
+                writer.set_predictions(at, p, old, progress=progress)
+            dataset.reload()
+            self._additions.commit(name, models=models, metadata_columns=[*info.metadata_columns, *new])
         return self.info(name)
 
     @_repeatable
@@ -224,16 +235,22 @@ class Datasets:
             Units frame. Classification: sample field `outcome_<model field>`. Detection: attribute `outcome` of the
             predicted boxes and `outcome_<model field>` of the labelled boxes.
         """
-        info = self.info(name)
-        dataset = self.open(name)
-        outcome = f"outcome_{info.prediction_field(model)}"
-        if info.task == "classification":
-            declare_text(dataset, outcome)
-            values = units["outcome"].astype(str).to_dict()
-            dataset.set_values(outcome, values, key_field="key")
-            return
+        info, stored = self._stored(name)
         at = info.prediction_field(model)
-        write_box_outcomes(dataset, units, label_field=info.label_field, prediction_field=at, outcome=outcome)
+        outcome = f"outcome_{at}"
+        path = outcome if info.task == "classification" else f"{info.label_field}.detections.{outcome}"
+        writer: Writer = BulkWriter(stored)
+        if path not in stored.fields or not conforms(self._connection):
+            dataset = load_dataset(self._connection, name)
+            declare_text(dataset, path)
+            writer = self._writer(dataset)
+        if info.task == "classification":
+            words = dict(zip(units["key"], units["outcome"].astype(str), strict=True))
+            writer.set_text(outcome, words, read_samples(stored))
+        else:
+            on_labels, on_boxes = _words(units, "label_id"), _words(units, "box_id")
+            writer.set_box_outcomes(outcome, on_labels, on_boxes, label_field=info.label_field, prediction_field=at)
+        refresh_dataset(self._connection, name)
 
     @_repeatable
     def write_label_version(
@@ -280,7 +297,9 @@ class Datasets:
         load_id = new_id()
         with self._additions.announced(name, load_id, [new_field]):
             declare_labels(dataset, new_field, info.task, ids="label_id")
-            dataset.set_values(new_field, label_values(merged), key_field="key", progress=False)
+            samples = read_samples(find_samples(self._connection.samples, name))
+            self._writer(dataset).set_labels(new_field, merged, samples)
+            dataset.reload()
             versions = [*info.label_fields, new_field]
             record = {"_id": load_id, "dataset": name, "field": new_field, "from": info.label_field, "at": now()}
 
@@ -350,7 +369,7 @@ class Datasets:
         at = info.prediction_field(model)
         entry = info.models[model]
         if info.task == "detection":
-            frame = read_boxes(stored, at, _sizes(stored), ids="box_id")
+            frame = read_boxes(stored, at, read_samples(stored), ids="box_id")
             return Predictions(model, "detection", frame, info.classes, sha256=entry["sha256"], source=entry["source"])
         keys, labels, confidences, logits = read_columns(
             stored, ["key", f"{at}.label", f"{at}.confidence", f"{at}.logits"]
@@ -423,11 +442,17 @@ class Datasets:
         self._connection.ensure()
         return self._whole(name), find_samples(self._connection.samples, name)
 
+    def _writer(self, dataset: fo.Dataset) -> Writer:
+        """Return what writes to a dataset: in bulk, unless FiftyOne stores otherwise than we know."""
+        if conforms(self._connection):
+            return BulkWriter(find_samples(self._connection.samples, dataset.name))
+        return PublicWriter(dataset)
 
-def _sizes(stored: StoredSamples) -> pd.DataFrame:
-    """Return the width and height of every sample, in pixels, by key."""
-    columns = read_columns(stored, ["key", *_SIZE])
-    return pd.DataFrame(dict(zip(["key", "width", "height"], columns, strict=True))).set_index("key")
+
+def _words(units: pd.DataFrame, ids: str) -> dict[tuple[str, str], str]:
+    """Outcome by key and id of the box; predicted boxes below the operating point have none."""
+    there = units[units[ids].notna()]
+    return {(key, i): word for key, i, word in zip(there["key"], there[ids], there["outcome"].astype(str), strict=True)}
 
 
 _SIZE = ["metadata.width", "metadata.height"]

@@ -95,6 +95,12 @@ def load_dataset(connection: Connection, name: str) -> fo.Dataset:
     return dataset
 
 
+def refresh_dataset(connection: Connection, name: str) -> None:
+    """Let the objects that FiftyOne holds of a dataset see what was written; nothing where it isn't imported."""
+    if "fiftyone" in sys.modules:
+        load_dataset(connection, name)
+
+
 def no_samples(name: str) -> NotFoundError:
     """Return the error for a dataset that SliceLab knows and FiftyOne doesn't."""
     return NotFoundError(
