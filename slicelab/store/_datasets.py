@@ -245,7 +245,7 @@ class Datasets:
             declare_text(dataset, path)
             writer = self._writer(dataset)
         if info.task == "classification":
-            words = dict(zip(units["key"], units["outcome"].astype(str), strict=True))
+            words = dict(zip(units["key"].tolist(), units["outcome"].astype(str).tolist(), strict=True))
             writer.set_text(outcome, words, read_samples(stored))
         else:
             on_labels, on_boxes = _words(units, "label_id"), _words(units, "box_id")
@@ -452,7 +452,8 @@ class Datasets:
 def _words(units: pd.DataFrame, ids: str) -> dict[tuple[str, str], str]:
     """Outcome by key and id of the box; predicted boxes below the operating point have none."""
     there = units[units[ids].notna()]
-    return {(key, i): word for key, i, word in zip(there["key"], there[ids], there["outcome"].astype(str), strict=True)}
+    keys, box_ids, words = (there[c].astype(str).tolist() for c in ("key", ids, "outcome"))
+    return dict(zip(zip(keys, box_ids, strict=True), words, strict=True))
 
 
 _SIZE = ["metadata.width", "metadata.height"]

@@ -57,9 +57,9 @@ def sample_documents(
     ids = sorted(ObjectId() for _ in range(len(samples)))
     columns = {
         "_id": ids,
-        "filepath": [os.path.abspath(os.path.expanduser(path)) for path in samples["filepath"]],
-        "key": samples.index,
-        "sha256": samples["sha256"],
+        "filepath": [os.path.abspath(os.path.expanduser(path)) for path in samples["filepath"].tolist()],
+        "key": samples.index.tolist(),
+        "sha256": samples["sha256"].tolist(),
         "metadata": _sizes(samples),
         **{name: plain(samples[name]) for name in table.metadata_columns},
         label_field: label_documents(table),
