@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-import numpy as np
 import pandas as pd
 
 from slicelab.core import (
@@ -22,23 +21,13 @@ from slicelab.core import (
     SampleTable,
     StateError,
     check_name,
-    did_you_mean,
-    hash_rows,
     new_id,
     now,
 )
 from slicelab.store._additions import Additions
 from slicelab.store._builds import Builds
 from slicelab.store._bulk import BulkWriter
-from slicelab.store._columns import (
-    StoredSamples,
-    empty_boxes,
-    find_samples,
-    read_arrays,
-    read_boxes,
-    read_columns,
-    read_samples,
-)
+from slicelab.store._columns import StoredSamples, find_samples, read_samples
 from slicelab.store._conformance import conforms
 from slicelab.store._dataset_info import TRUTH, DatasetInfo, find_info, model_entries
 from slicelab.store._fields import (
@@ -47,10 +36,11 @@ from slicelab.store._fields import (
     declare_media,
     declare_metadata,
     declare_text,
-    save_view,
 )
 from slicelab.store._fiftyone import import_fiftyone, load_dataset, refresh_dataset
 from slicelab.store._public_writer import PublicWriter
+from slicelab.store._saved_views import save_slices
+from slicelab.store._tables import read_predictions, read_table
 
 if TYPE_CHECKING:
     import fiftyone as fo
@@ -60,8 +50,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 Writer = BulkWriter | PublicWriter
-
-_VIEW_MARK = "SliceLab slice "
 
 
 def _repeatable(method: Callable[Concatenate[Datasets, P], T]) -> Callable[Concatenate[Datasets, P], T]:
@@ -346,52 +334,13 @@ class Datasets:
             None: the present truth.
         """
         info, stored = self._stored(name)
-        truth = label_field or info.label_field
-        if truth not in stored.fields:
-            raise NotFoundError(
-                f"Dataset {name!r} has no label field {truth!r}.{did_you_mean(truth, info.label_fields)}"
-            )
-        is_classification = info.task == "classification"
-        columns = ["key", "filepath", "sha256", *_SIZE, *info.metadata_columns]
-        *values, labels = read_columns(stored, [*columns, f"{truth}.label" if is_classification else "_id"])
-        names = (c.removeprefix("metadata.") for c in columns)
-        samples = pd.DataFrame(dict(zip(names, values, strict=True))).set_index("key")
-        if is_classification:
-            samples.insert(4, "label", pd.Series(labels, index=samples.index, dtype="str"))
-            return SampleTable(info.task, samples, empty_boxes(), info.classes)
-        boxes = read_boxes(stored, truth, samples, ids="label_id")
-        return SampleTable(info.task, samples, boxes, info.classes)
+        return read_table(stored, info, label_field or info.label_field)
 
     @_repeatable
     def read_predictions(self, name: str, model: str) -> Predictions:
         """Read a model's predictions, rows in the order of the dataset."""
         info, stored = self._stored(name)
-        at = info.prediction_field(model)
-        entry = info.models[model]
-        if info.task == "detection":
-            frame = read_boxes(stored, at, read_samples(stored), ids="box_id")
-            return Predictions(model, "detection", frame, info.classes, sha256=entry["sha256"], source=entry["source"])
-        keys, labels, confidences, logits = read_columns(
-            stored, ["key", f"{at}.label", f"{at}.confidence", f"{at}.logits"]
-        )
-        frame = pd.DataFrame(
-            {"label": pd.array(labels, dtype="str"), "confidence": np.array(confidences, dtype=np.float64)},
-            index=pd.Index(keys, name="key"),
-        )
-        there = frame["label"].notna().to_numpy()
-        probabilities = None
-        if there.any() and logits[int(there.argmax())] is not None:
-            rows = [v for v, ok in zip(logits, there, strict=True) if ok]
-            probabilities = np.exp(read_arrays(rows)).astype(np.float32)
-        return Predictions(
-            model,
-            "classification",
-            frame[there],
-            tuple(entry["classes"]),
-            probabilities,
-            entry["sha256"],
-            entry["source"],
-        )
+        return read_predictions(stored, info, model)
 
     # -- saved views (derived; can be rebuilt) -------------------------------------------------------------------
 
@@ -406,26 +355,7 @@ class Datasets:
         members
             By slice id: the slice's name and the keys of its samples. Views of other slices are deleted.
         """
-        dataset = self.open(name)
-        present: dict[str, str] = {}
-        for entry in dataset.list_saved_views(info=True):
-            mark = str(entry.get("description") or "")
-            if mark.startswith(_VIEW_MARK):
-                present[mark] = entry["name"]
-        wanted = {
-            f"{_VIEW_MARK}{slice_id} {hash_rows([title, *keys])[:12]}": (title, keys)
-            for slice_id, (title, keys) in members.items()
-        }
-        for mark, title in present.items():
-            if mark not in wanted:
-                dataset.delete_saved_view(title)
-        missing = {mark: value for mark, value in wanted.items() if mark not in present}
-        if not missing:
-            return
-        ids = dict(zip(*dataset.values(["key", "id"]), strict=True))
-        for mark, (title, keys) in missing.items():
-            view = dataset.select([ids[k] for k in keys if k in ids], ordered=True)
-            save_view(dataset, title, view, mark)
+        save_slices(self.open(name), members)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
@@ -454,9 +384,6 @@ def _words(units: pd.DataFrame, ids: str) -> dict[tuple[str, str], str]:
     there = units[units[ids].notna()]
     keys, box_ids, words = (there[c].astype(str).tolist() for c in ("key", ids, "outcome"))
     return dict(zip(zip(keys, box_ids, strict=True), words, strict=True))
-
-
-_SIZE = ["metadata.width", "metadata.height"]
 
 
 def _merged(table: SampleTable, labels: dict[str, str], boxes: dict[str, pd.DataFrame]) -> SampleTable:

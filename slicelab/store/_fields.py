@@ -1,4 +1,4 @@
-"""Declaring the fields of a FiftyOne dataset, and its saved views."""
+"""Declaring the fields of a FiftyOne dataset, so that they are in its schema before any value is."""
 
 from __future__ import annotations
 
@@ -102,15 +102,3 @@ def declare_text(dataset: fo.Dataset, name: str) -> None:
 
     if not dataset.has_field(name):
         dataset.add_sample_field(name, fo.StringField)
-
-
-def save_view(dataset: fo.Dataset, title: str, view: Any, description: str) -> None:
-    """Save a view under a title; where FiftyOne can't take the title, under the slice's id."""
-    names = [title, f"{title} ({description.split()[2][:8]})", f"slice {description.split()[2][:8]}"]
-    for name in names:
-        try:
-            dataset.save_view(name, view, description=description)
-        except ValueError:  # a title without letters or digits, or one that reads like another's
-            continue
-        return
-    raise InvalidInputError(f"FiftyOne takes no view of the name {title!r}.")

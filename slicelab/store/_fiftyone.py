@@ -159,6 +159,10 @@ def _disconnect(database: Any) -> None:
 
     with pymongo.timeout(_FAREWELL_SECONDS):
         database._disconnect()
+    factory: Any = sys.modules.get("fiftyone.factory.repo_factory")
+    if factory is not None:  # what it keeps goes through the closed client: deleting a dataset would fail
+        factory._db = None
+        factory.RepositoryFactory.repos.clear()
 
 
 def _configured() -> dict[str, Any]:

@@ -22,6 +22,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(sl.__file__).parents[1])}
 WORKER = Path(__file__).with_name("relabel_worker.py")
 INSERT = "slicelab.store._records:Records.insert_many"
 UPDATE = "slicelab.store._records:Records.update"
+LABELS = "slicelab.store._bulk:BulkWriter.set_labels"
 POST = "slicelab.store._records:Records._post"
 COMMITTED = "slicelab.store._records:Records._settle"
 LEDGER = "slicelab.store._ledger:Ledger.append"
@@ -40,7 +41,7 @@ STEPS = {
     ],
     "merge": [
         *(f"{UPDATE} 1 before", f"{UPDATE} 1 after", "slicelab.store._datasets:declare_labels 1 after"),
-        *("fiftyone:Dataset.set_values 1 before", "fiftyone:Dataset.set_values 1 after", f"{UPDATE} 2 after"),
+        *(f"{LABELS} 1 before", f"{LABELS} 1 after", f"{UPDATE} 2 after"),
         *(f"{INSERT} 1 after", f"{UPDATE} 3 after", f"{UPDATE} 4 after", f"{UPDATE} 5 after", f"{INSERT} 2 after"),
         *(f"{POST} 1 after", f"{COMMITTED} 1 before", f"{LEDGER} 1 after"),
     ],
@@ -48,7 +49,7 @@ STEPS = {
 IN_DEFAULT = {
     "export": [f"{INSERT} 2 after", "pathlib:Path.rename 2 before"],
     "receive": [f"{UPDATE} 3 after", f"{COMMITTED} 1 before"],
-    "merge": ["fiftyone:Dataset.set_values 1 after", f"{COMMITTED} 1 before"],
+    "merge": [f"{LABELS} 1 after", f"{COMMITTED} 1 before"],
 }
 MONGOD_IN_DEFAULT = {"export": [], "receive": [f"{POST} 1 after"], "merge": [f"{COMMITTED} 1 before"]}
 
@@ -179,7 +180,7 @@ def test_database_killed(load_parts, tmp_path, what, place):
     [
         *[("export", f"{INSERT} 2+ after"), ("export", f"{COMMITTED} 1+ before"), ("export", f"{LEDGER} 1+ after")],
         *[("receive", f"{UPDATE} 1+ after"), ("receive", f"{COMMITTED} 1+ before")],
-        *[("merge", "fiftyone:Dataset.set_values 1+ before"), ("merge", f"{UPDATE} 3+ after")],
+        *[("merge", "slicelab.store._bulk:BulkWriter.set_labels 1+ before"), ("merge", f"{UPDATE} 3+ after")],
     ],
 )
 def test_database_that_dies_each_time(load_parts, tmp_path, what, place):

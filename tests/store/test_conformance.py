@@ -60,7 +60,7 @@ def write(store, name, table, models):
         boxes = table.boxes[table.boxes["key"].isin(keys)].reset_index(drop=True)
         return SampleTable(table.task, table.samples.loc[keys], boxes, table.classes)
 
-    store.create(name, part(early), [first], progress=False)
+    store.create(name, part(early), [first], overwrite=True, progress=False)
     store.add(name, part(late), [second], progress=False)
     units = classification_units if table.task == "classification" else detection_units
     store.write_outcomes(name, second.model, units(store.read_table(name), store.read_predictions(name, second.model)))
@@ -84,8 +84,8 @@ def documents(name):
 
 
 @pytest.fixture(scope="module")
-def store(shared_home):
-    """The datasets of a new folder."""
+def store():
+    """The datasets of the folder that all tests share: in one process FiftyOne is best left with one database."""
     return Datasets(connect())
 
 
@@ -122,7 +122,7 @@ def test_fiftyone_works_with_what_was_written_in_bulk(store, samples, tmp_path):
     from fiftyone import ViewField
 
     table, models = baggage(samples)
-    info = store.create("works", table, list(models.values()), progress=False)
+    info = store.create("works", table, list(models.values()), overwrite=True, progress=False)
     dataset = store.open("works")
     field = info.prediction_field("v3")
     assert len(dataset) == dataset.count() == len(table.samples)
@@ -156,7 +156,7 @@ def test_samples_in_memory_see_what_is_written(store, samples):
     from slicelab.evaluation import classification_units
 
     table, models = digits(samples)
-    store.create("held", table, progress=False)
+    store.create("held", table, overwrite=True, progress=False)
     held = store.open("held").first()
     store.add("held", None, [models["cnn"]], progress=False)
     assert held.cnn.label == models["cnn"].frame["label"][held.key]
@@ -209,7 +209,7 @@ def test_where_fiftyone_stores_otherwise_its_own_calls_write(never_compared, sam
 def test_outcomes_go_to_their_boxes_when_boxes_are_removed_meanwhile(store, samples, monkeypatch):
     """A box that is deleted between reading and writing doesn't shift the outcomes of the boxes after it."""
     table, models = baggage(samples)
-    info = store.create("shifting", table, [models["v3"]], progress=False)
+    info = store.create("shifting", table, [models["v3"]], overwrite=True, progress=False)
     at = info.prediction_field("v3")
     counts = models["v3"].frame["key"].value_counts()
     key = counts.index[0]
@@ -244,7 +244,7 @@ def test_columns_that_come_later_are_added(store, samples):
     def part(keys, **columns):
         return SampleTable(table.task, table.samples.loc[keys].assign(**columns), table.boxes, table.classes)
 
-    store.create("columns", part(first), progress=False)
+    store.create("columns", part(first), overwrite=True, progress=False)
     with pytest.raises(InvalidInputError, match=r"'shift'.*7"):
         store.add("columns", part(later, shift=pd.Series(["a", 7] * 10, index=later, dtype=object)), progress=False)
     assert len(store.read_table("columns").samples) == 20
@@ -262,5 +262,5 @@ def test_samples_keep_their_order_when_ids_overflow(store, samples, monkeypatch)
 
     table, _ = digits(samples)
     monkeypatch.setattr(ObjectId, "_inc", 0xFFFFFF - 100)
-    store.create("overflow", table, progress=False)
+    store.create("overflow", table, overwrite=True, progress=False)
     assert list(store.read_table("overflow").samples.index) == list(table.samples.index)
