@@ -141,9 +141,7 @@ class Comparison:
         beside
             By step of the others: the step of `against` that it stands beside, where their names differ.
         """
-        lines = [
-            "| step | side | CPU s, median (min to max) | wall s | peak MiB | CPU s of the peer / its own (min to max) | n |"
-        ]
+        lines = ["| step | side | CPU s, median (min to max) | wall s | peak MiB | CPU s: peer by own | n |"]
         lines += ["| --- | --- | ---: | ---: | ---: | ---: | ---: |"]
         for side, steps in self.steps.items():
             for step, figures in steps.items():
