@@ -112,6 +112,10 @@ class Desk(Protocol):
         """Return for each candidate why it, or one with mostly the same units, was dismissed ("": it wasn't)."""
         ...
 
+    def kept_as(self, candidates: Sequence[Candidate]) -> list[str]:
+        """Return for each candidate the name of the slice that it, or one with mostly the same units, became ("")."""
+        ...
+
     def create_slice(
         self, name: str, *, units: Sequence[str] | None = None, rule: str | None = None, model: str | None = None
     ) -> Slice:

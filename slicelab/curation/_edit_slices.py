@@ -156,12 +156,20 @@ def dismiss(candidate: Candidate, *, reason: str, model: str | None = None, exis
 
 def dismissal_of(candidate: Candidate, slices: Sequence[Slice]) -> Slice | None:
     """Return the dismissed slice that a candidate is again: at least half of their units are the same (Jaccard)."""
+    return _again(candidate, [each for each in slices if each.dismissed])
+
+
+def kept_of(candidate: Candidate, slices: Sequence[Slice]) -> Slice | None:
+    """Return the living slice that a candidate is again: at least half of their units are the same (Jaccard)."""
+    return _again(candidate, [each for each in slices if not each.dismissed])
+
+
+def _again(candidate: Candidate, slices: Sequence[Slice]) -> Slice | None:
     members = set(candidate.unit_ids)
-    for each in slices:
-        if each.dismissed and members:
-            shared = len(members.intersection(each.members))
-            if 2 * shared >= len(members) + len(each.members) - shared:
-                return each
+    for each in slices if members else ():
+        shared = len(members.intersection(each.members))
+        if 2 * shared >= len(members) + len(each.members) - shared:
+            return each
     return None
 
 

@@ -175,7 +175,7 @@ def rank_predictions(
     inside = np.ones(len(boxes), dtype=bool)
     if members is not None:
         units = boxes["key"].astype(str) + "#" + boxes["label_id"].astype(str)
-        inside = units.isin(list(members)).to_numpy(bool)
+        inside = units.astype(object).isin(list(members)).to_numpy(bool)
     if keys is None:
         keys = [*boxes["key"][inside], *(predicted["key"] if members is None else ())]
     images = pd.Index(sorted(set(keys)), dtype=object)
@@ -242,5 +242,6 @@ def _area(hit: Floats, judged: Floats, labels: Floats) -> Floats:
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     recall = hits / labels[:, None]
     padded = np.pad(envelope, ((0, 0), (0, 1)))
-    reached = [np.searchsorted(row, _RECALLS, side="left") for row in recall]
-    return np.array([row[i].mean() for row, i in zip(padded, reached, strict=True)])
+    reached = np.array([row.searchsorted(_RECALLS, side="left") for row in recall], np.intp).reshape(-1, len(_RECALLS))
+    area: Floats = np.take_along_axis(padded, reached, axis=1).mean(axis=1)
+    return area

@@ -91,11 +91,13 @@ class Selection:
         if members is None:
             frames = [frame["key"] for frame in (boxes, predicted) if frame is not None]
             return cls(units, labelled, pd.Index(sorted(known.union(*frames)), dtype=object))
-        objects = labelled & units.index.isin(list(members))
-        keys = _image_keys(set(members).difference(units.index[objects]), known)
-        objects |= labelled & units["key"].isin(keys).to_numpy(bool)
-        images = pd.Index(sorted(keys.union(units["key"][objects])), dtype=object)
-        there = units["key"].isin(images).to_numpy(bool)
+        # Looked up as objects: pandas' own text type makes a Python text of every value that is asked for, each time.
+        image, unit = units["key"].astype(object), units.index.astype(object)
+        objects = labelled & unit.isin(list(members))
+        keys = _image_keys(set(members).difference(unit[objects]), known)
+        objects |= labelled & image.isin(keys).to_numpy(bool)
+        images = pd.Index(sorted(keys.union(image[objects])), dtype=object)
+        there = image.isin(images).to_numpy(bool)
         return cls(units[there], objects[there], images)
 
     def counts(self) -> Floats:

@@ -448,6 +448,12 @@ class Lab:
         again = [curation.dismissal_of(candidate, known) for candidate in candidates]
         return ["" if slice_ is None else slice_.dismissed for slice_ in again]
 
+    def kept_as(self, candidates: Sequence[Candidate]) -> list[str]:
+        """Return for each candidate the name of the slice that it, or one with mostly the same units, became ("")."""
+        known = self.slices()
+        kept = [curation.kept_of(candidate, known) for candidate in candidates]
+        return ["" if slice_ is None else slice_.name for slice_ in kept]
+
     def slice(self, name: str) -> Slice:
         """Return the slice of that name, or raise `NotFoundError`."""
         return self._slices.get(name)

@@ -4,7 +4,8 @@ from slicelab.store._app import AppSession, install_plugin
 from slicelab.store._audit import Rebuilt, audit, rebuild
 from slicelab.store._connection import Connection, connect
 from slicelab.store._curated import Cases, Queues, Slices
-from slicelab.store._datasets import DatasetInfo, Datasets
+from slicelab.store._dataset_info import DatasetInfo
+from slicelab.store._datasets import Datasets
 from slicelab.store._doctor import Check
 from slicelab.store._doctor import doctor as diagnose
 from slicelab.store._foreign import read_foreign

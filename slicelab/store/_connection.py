@@ -24,7 +24,7 @@ from slicelab.core import (
 )
 from slicelab.store import _watch
 from slicelab.store._abandoned import client_name, end_abandoned
-from slicelab.store._fiftyone import prepare_fiftyone, repoint_fiftyone, user_uri
+from slicelab.store._fiftyone import database_name, prepare_fiftyone, repoint_fiftyone, user_uri
 from slicelab.store._home import home, read_json, write_json
 from slicelab.store._ledger import Ledger
 from slicelab.store._records import Records
@@ -91,11 +91,14 @@ class Connection:
     client : pymongo.MongoClient
     database : pymongo.database.Database
         SliceLab's collections; writes are journaled and on the majority, reads see only such writes.
+    samples : pymongo.database.Database
+        FiftyOne's own collections; its writes are journaled and on the majority too.
     records : Records
     """
 
     client: MongoClient[dict[str, Any]]
     database: Database[dict[str, Any]]
+    samples: Database[dict[str, Any]]
 
     def __init__(self, home: Path, named: str | None) -> None:
         self.home = home
@@ -265,6 +268,7 @@ class Connection:
         self.database = self.client.get_database(
             f"{name}_slicelab", write_concern=WriteConcern(w="majority", j=True), read_concern=ReadConcern("majority")
         )
+        self.samples = self.client.get_database(database_name(), write_concern=WriteConcern(w="majority", j=True))
         if self.feeds_fiftyone and before != uri:
             repoint_fiftyone(before, uri)
 

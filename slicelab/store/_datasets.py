@@ -8,10 +8,8 @@ wholly, or not at all.
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
@@ -23,94 +21,47 @@ from slicelab.core import (
     Predictions,
     SampleTable,
     StateError,
-    Task,
     check_name,
     did_you_mean,
     hash_rows,
     new_id,
     now,
 )
+from slicelab.store._additions import Additions
+from slicelab.store._builds import Builds
+from slicelab.store._bulk import BulkWriter
+from slicelab.store._columns import (
+    StoredSamples,
+    empty_boxes,
+    find_samples,
+    read_arrays,
+    read_boxes,
+    read_columns,
+    read_samples,
+)
+from slicelab.store._conformance import conforms
+from slicelab.store._dataset_info import TRUTH, DatasetInfo, find_info, model_entries
 from slicelab.store._fields import (
-    LOAD,
     declare,
     declare_labels,
+    declare_media,
     declare_metadata,
     declare_text,
-    empty_boxes,
-    field_name,
-    label_values,
-    ordered,
-    prediction_values,
-    read_boxes,
     save_view,
-    write_box_outcomes,
-    write_samples,
 )
-from slicelab.store._fiftyone import prepare_fiftyone
-from slicelab.store._processes import Process, is_alive, this_process
+from slicelab.store._fiftyone import import_fiftyone, load_dataset, refresh_dataset
+from slicelab.store._public_writer import PublicWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import fiftyone as fo
 
     from slicelab.store._connection import Connection
 
-log = logging.getLogger("slicelab")
-
 P = ParamSpec("P")
 T = TypeVar("T")
+Writer = BulkWriter | PublicWriter
 
-TRUTH = "ground_truth"
-RESERVED = {"id", "filepath", "metadata", "tags", "created_at", "last_modified_at", "key", "sha256", TRUTH, LOAD}
 _VIEW_MARK = "SliceLab slice "
-
-
-@dataclass(frozen=True)
-class DatasetInfo:
-    """What SliceLab knows of a dataset beside its samples.
-
-    Parameters
-    ----------
-    name, task, classes
-        As loaded.
-    label_field
-        The field that holds the truth now ("ground_truth", or a merged version of it).
-    models
-        Field of the predictions by model name, in the order of loading.
-    media_roots
-        Folders below which its images lie; nothing else is ever read for it.
-    categories
-        Class names by COCO category id (as text); empty where the labels weren't COCO.
-    pending
-        An addition that isn't finished (None: none).
-    """
-
-    name: str
-    task: Task
-    classes: tuple[str, ...]
-    label_field: str = TRUTH
-    models: dict[str, dict[str, Any]] = field(default_factory=dict)
-    media_roots: tuple[str, ...] = ()
-    metadata_columns: tuple[str, ...] = ()
-    label_fields: tuple[str, ...] = (TRUTH,)
-    categories: dict[str, str] = field(default_factory=dict)
-    pending: dict[str, Any] | None = None
-    rev: int = 1
-    created_at: str = field(default_factory=now)
-    schema_version: int = 1
-
-    @property
-    def coco_categories(self) -> dict[int, str]:
-        """Class names by COCO category id."""
-        return {int(k): v for k, v in self.categories.items()}
-
-    def prediction_field(self, model: str) -> str:
-        """Return the field of a model's predictions, or raise `NotFoundError`."""
-        if model not in self.models:
-            hint = did_you_mean(model, self.models)
-            raise NotFoundError(f"Dataset {self.name!r} has no predictions of a model {model!r}.{hint}")
-        return str(self.models[model]["field"])
 
 
 def _repeatable(method: Callable[Concatenate[Datasets, P], T]) -> Callable[Concatenate[Datasets, P], T]:
@@ -135,6 +86,8 @@ class Datasets:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._records = connection.records
+        self._builds = Builds(connection)
+        self._additions = Additions(connection)
 
     # -- what is there -------------------------------------------------------------------------------------------
 
@@ -144,23 +97,18 @@ class Datasets:
 
     def info(self, name: str) -> DatasetInfo:
         """Return what is known of a dataset, or raise `NotFoundError`."""
-        record = self._records.get("datasets", name)
-        if record is None:
-            raise NotFoundError(f"There is no dataset {name!r}.{did_you_mean(name, self.names())}")
-        return _info(record)
+        return find_info(self._records, name)
 
     @_repeatable
     def open(self, name: str) -> fo.Dataset:
         """Return the FiftyOne dataset itself, after taking back an addition that was cut off."""
-        info = self.info(name)
-        if info.pending is not None:
-            self._take_back(info)
-        return self._load(name)
+        self._whole(name)
+        return load_dataset(self._connection, name)
 
     def delete(self, name: str) -> None:
         """Delete a dataset with its samples. Its slices, cases and queues stay."""
         rev = self.info(name).rev
-        fiftyone = self._fiftyone()
+        fiftyone = import_fiftyone(self._connection)
         if fiftyone.dataset_exists(name):
             fiftyone.delete_dataset(name)
         self._records.delete("datasets", name, rev=rev)
@@ -201,46 +149,31 @@ class Datasets:
             The name isn't usable.
         """
         check_name(name, "dataset name")
-        fiftyone = self._fiftyone()
+        fiftyone = import_fiftyone(self._connection)
         if not overwrite and (self._records.get("datasets", name) or fiftyone.dataset_exists(name)):
             raise ConflictError(f"A dataset {name!r} is there already. Choose another name, or pass overwrite=True.")
         info = DatasetInfo(
             name,
             table.task,
             table.classes,
-            models=_model_entries({}, predictions),
+            models=model_entries({}, predictions),
             media_roots=tuple(media_roots),
             metadata_columns=tuple(table.metadata_columns),
             categories={str(k): v for k, v in (categories or {}).items()},
         )
-        # Done again from the start when the database is killed meanwhile.
-        self._connection.run(lambda: self._build(info, table, predictions, progress=progress))
-        return self.info(name)
 
-    def _build(
-        self, info: DatasetInfo, table: SampleTable, predictions: Sequence[Predictions], *, progress: bool
-    ) -> None:
-        """Fill a dataset under a temporary name and put it in its place."""
-        self._sweep()
-        fiftyone = self._fiftyone()
-        building = f"{info.name} (loading {new_id()[:8]})"
-        build = self._records.insert("builds", {"_id": building, "process": _me(), "complete": None})
-        dataset = fiftyone.Dataset(building, persistent=True)
-        _running.add(building)
-        try:
+        def fill(dataset: fo.Dataset) -> None:
             declare_metadata(dataset, table.samples, table.metadata_columns)
             fields = {info.prediction_field(p.model): p for p in predictions}
             declare(dataset, info.task, label_field=TRUTH, prediction_fields=list(fields))
-            write_samples(dataset, table, label_field=TRUTH, predictions=fields, load_id="", progress=progress)
-            self._records.update("builds", building, rev=build["rev"], changes={"complete": _record(info)})
-        except BaseException:
-            _running.discard(building)
-            with suppress(Exception):  # else the next creation cleans up what is left
-                fiftyone.delete_dataset(building)
-                self._drop_build(building)
-            raise
-        _running.discard(building)
-        self._finish(building)
+            declare_media(dataset, table.samples)
+            writer = self._writer(dataset)
+            writer.add_samples(table, label_field=TRUTH, predictions=fields, load_id="", progress=progress)
+
+        # Done again from the start when the database is killed meanwhile.
+        self._connection.run(lambda: conforms(self._connection))
+        self._connection.run(lambda: self._builds.build(info, fill))
+        return self.info(name)
 
     @_repeatable
     def add(
@@ -269,21 +202,25 @@ class Datasets:
             raise ConflictError(
                 f"Dataset {name!r} has predictions of {taken[0]!r} already. Load them under a new name."
             )
-        models = _model_entries(info.models, predictions)
+        models = model_entries(info.models, predictions)
+        fields = {str(models[p.model]["field"]): p for p in predictions}
+        columns = [] if table is None else table.metadata_columns
+        new = [c for c in columns if c not in info.metadata_columns]
         load_id = new_id()
-        with self._announced(name, load_id, [models[p.model]["field"] for p in predictions]):
-            fields = {str(models[p.model]["field"]): p for p in predictions}
+        with self._additions.announced(name, load_id, [*fields, *(c for c in new if not dataset.has_field(c))]):
+            if table is not None:
+                declare_metadata(dataset, table.samples, columns)
             declare(dataset, info.task, label_field=info.label_field, prediction_fields=list(fields))
-            old = pd.DataFrame(
-                dict(zip(["key", "width", "height"], dataset.values(["key", *_SIZE]), strict=True))
-            ).set_index("key")
-            if table is not None and len(table.samples):
-                write_samples(
-                    dataset, table, label_field=info.label_field, predictions=fields, load_id=load_id, progress=progress
+            writer = self._writer(dataset)
+            old = read_samples(find_samples(self._connection.samples, name))
+            if table is not None:
+                writer.add_samples(
+                    table, label_field=info.label_field, predictions=fields, load_id=load_id, progress=progress
                 )
             for at, p in fields.items():
-                dataset.set_values(at, prediction_values(p, old), key_field="key", progress=False)
-            self._commit(name, models=models)
+                writer.set_predictions(at, p, old, progress=progress)
+            dataset.reload()
+            self._additions.commit(name, models=models, metadata_columns=[*info.metadata_columns, *new])
         return self.info(name)
 
     @_repeatable
@@ -298,16 +235,22 @@ class Datasets:
             Units frame. Classification: sample field `outcome_<model field>`. Detection: attribute `outcome` of the
             predicted boxes and `outcome_<model field>` of the labelled boxes.
         """
-        info = self.info(name)
-        dataset = self.open(name)
-        outcome = f"outcome_{info.prediction_field(model)}"
-        if info.task == "classification":
-            declare_text(dataset, outcome)
-            values = units["outcome"].astype(str).to_dict()
-            dataset.set_values(outcome, values, key_field="key")
-            return
+        info, stored = self._stored(name)
         at = info.prediction_field(model)
-        write_box_outcomes(dataset, units, label_field=info.label_field, prediction_field=at, outcome=outcome)
+        outcome = f"outcome_{at}"
+        path = outcome if info.task == "classification" else f"{info.label_field}.detections.{outcome}"
+        writer: Writer = BulkWriter(stored)
+        if path not in stored.fields or not conforms(self._connection):
+            dataset = load_dataset(self._connection, name)
+            declare_text(dataset, path)
+            writer = self._writer(dataset)
+        if info.task == "classification":
+            words = dict(zip(units["key"].tolist(), units["outcome"].astype(str).tolist(), strict=True))
+            writer.set_text(outcome, words, read_samples(stored))
+        else:
+            on_labels, on_boxes = _words(units, "label_id"), _words(units, "box_id")
+            writer.set_box_outcomes(outcome, on_labels, on_boxes, label_field=info.label_field, prediction_field=at)
+        refresh_dataset(self._connection, name)
 
     @_repeatable
     def write_label_version(
@@ -352,9 +295,11 @@ class Datasets:
         classes = [*table.classes, *sorted(set(new_labels) - old)]
         merged = _merged(table, labels, boxes)
         load_id = new_id()
-        with self._announced(name, load_id, [new_field]):
+        with self._additions.announced(name, load_id, [new_field]):
             declare_labels(dataset, new_field, info.task, ids="label_id")
-            dataset.set_values(new_field, label_values(merged), key_field="key", progress=False)
+            samples = read_samples(find_samples(self._connection.samples, name))
+            self._writer(dataset).set_labels(new_field, merged, samples)
+            dataset.reload()
             versions = [*info.label_fields, new_field]
             record = {"_id": load_id, "dataset": name, "field": new_field, "from": info.label_field, "at": now()}
 
@@ -363,7 +308,7 @@ class Datasets:
                 if also is not None:
                     also(session)
 
-            self._commit(name, also=write, label_field=new_field, label_fields=versions, classes=classes)
+            self._additions.commit(name, also=write, label_field=new_field, label_fields=versions, classes=classes)
         return self.info(name)
 
     @_repeatable
@@ -380,7 +325,7 @@ class Datasets:
         if not made:
             raise StateError(f"{info.label_field!r} are the first labels of {name!r}: nothing to step back to.")
         before = str(made[-1]["from"])
-        self._commit(name, label_field=before)
+        self._additions.commit(name, label_field=before)
         return before
 
     def label_versions(self, name: str, label_field: str) -> list[dict[str, Any]]:
@@ -400,37 +345,35 @@ class Datasets:
         label_field
             None: the present truth.
         """
-        info = self.info(name)
-        dataset = self.open(name)
+        info, stored = self._stored(name)
         truth = label_field or info.label_field
-        if not dataset.has_field(truth):
+        if truth not in stored.fields:
             raise NotFoundError(
                 f"Dataset {name!r} has no label field {truth!r}.{did_you_mean(truth, info.label_fields)}"
             )
-        columns = ["key", "filepath", "sha256", "metadata.width", "metadata.height", *info.metadata_columns]
-        view = ordered(dataset)
-        values = dict(zip(columns, view.values(columns), strict=True))
-        samples = pd.DataFrame({c.removeprefix("metadata."): v for c, v in values.items()}).set_index("key")
-        boxes = empty_boxes()
-        if info.task == "classification":
-            samples.insert(4, "label", pd.array(view.values(f"{truth}.label"), dtype="str"))
-        else:
-            boxes = read_boxes(view, truth, samples, ids="label_id")
+        is_classification = info.task == "classification"
+        columns = ["key", "filepath", "sha256", *_SIZE, *info.metadata_columns]
+        *values, labels = read_columns(stored, [*columns, f"{truth}.label" if is_classification else "_id"])
+        names = (c.removeprefix("metadata.") for c in columns)
+        samples = pd.DataFrame(dict(zip(names, values, strict=True))).set_index("key")
+        if is_classification:
+            samples.insert(4, "label", pd.Series(labels, index=samples.index, dtype="str"))
+            return SampleTable(info.task, samples, empty_boxes(), info.classes)
+        boxes = read_boxes(stored, truth, samples, ids="label_id")
         return SampleTable(info.task, samples, boxes, info.classes)
 
     @_repeatable
     def read_predictions(self, name: str, model: str) -> Predictions:
         """Read a model's predictions, rows in the order of the dataset."""
-        info = self.info(name)
+        info, stored = self._stored(name)
         at = info.prediction_field(model)
-        view = ordered(self.open(name))
         entry = info.models[model]
         if info.task == "detection":
-            sizes = ["key", "metadata.width", "metadata.height"]
-            samples = pd.DataFrame(dict(zip(["key", "width", "height"], view.values(sizes), strict=True)))
-            frame = read_boxes(view, at, samples.set_index("key"), ids="box_id")
+            frame = read_boxes(stored, at, read_samples(stored), ids="box_id")
             return Predictions(model, "detection", frame, info.classes, sha256=entry["sha256"], source=entry["source"])
-        keys, labels, confidences, logits = view.values(["key", f"{at}.label", f"{at}.confidence", f"{at}.logits"])
+        keys, labels, confidences, logits = read_columns(
+            stored, ["key", f"{at}.label", f"{at}.confidence", f"{at}.logits"]
+        )
         frame = pd.DataFrame(
             {"label": pd.array(labels, dtype="str"), "confidence": np.array(confidences, dtype=np.float64)},
             index=pd.Index(keys, name="key"),
@@ -439,7 +382,7 @@ class Datasets:
         probabilities = None
         if there.any() and logits[int(there.argmax())] is not None:
             rows = [v for v, ok in zip(logits, there, strict=True) if ok]
-            probabilities = np.exp(np.stack(rows)).astype(np.float32)
+            probabilities = np.exp(read_arrays(rows)).astype(np.float32)
         return Predictions(
             model,
             "classification",
@@ -486,157 +429,34 @@ class Datasets:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _fiftyone(self) -> Any:
-        self._connection.ensure()
-        prepare_fiftyone(self._connection)
-        import fiftyone
-
-        return fiftyone
-
-    def _load(self, name: str) -> fo.Dataset:
-        fiftyone = self._fiftyone()
-        if not fiftyone.dataset_exists(name):
-            raise NotFoundError(
-                f"Dataset {name!r} is known here, but FiftyOne's samples of it are gone: they were deleted outside "
-                "SliceLab. Load it again with overwrite=True; its slices, cases and queues are kept."
-            )
-        dataset = fiftyone.load_dataset(name)
-        dataset.reload()
-        return dataset
-
-    @contextmanager
-    def _announced(self, name: str, load_id: str, fields: Sequence[str]) -> Iterator[None]:
-        """Announce an addition, and take it back if it fails."""
+    def _whole(self, name: str) -> DatasetInfo:
+        """Return what is known of a dataset, after taking back an addition that was cut off."""
         info = self.info(name)
-        pending = {"load_id": load_id, "fields": list(fields), "process": _me()}
-        self._records.update("datasets", name, rev=info.rev, changes={"pending": pending})
-        _running.add(load_id)
-        try:
-            yield
-        except BaseException:
-            _running.discard(load_id)
-            with suppress(Exception):  # else the next opening takes it back
-                self._take_back(self.info(name))
-            raise
-        finally:
-            _running.discard(load_id)
-
-    def _commit(self, name: str, *, also: Callable[[Any], None] | None = None, **changes: Any) -> None:
-        """End an addition; `also` happens in the same transaction."""
-        info = self.info(name)
-
-        def write(session: Any) -> None:
-            new = {"pending": None, **changes}
-            self._records.update("datasets", name, rev=info.rev, changes=new, session=session)
-            if also is not None:
-                also(session)
-
-        self._records.transact(write)
-
-    def _take_back(self, info: DatasetInfo) -> None:
-        """Delete what an addition that was cut off has written."""
         if info.pending is None:
-            return
-        owner = Process(*info.pending["process"])
-        if _is_at_work(owner, info.pending["load_id"]):
-            raise StateError(
-                f"Process {owner.pid} is adding to dataset {info.name!r} at this moment. Wait until it is done."
-            )
-        log.warning("Dataset %s: an addition was cut off; taking it back.", info.name)
-        self._connection.end_abandoned()  # its open transaction would keep the record locked for a minute
-        dataset = self._load(info.name)
-        from fiftyone import ViewField
+            return info
+        self._additions.take_back(info)
+        return self.info(name)
 
-        if dataset.has_field(LOAD):
-            dataset.delete_samples(dataset.match(ViewField(LOAD) == info.pending["load_id"]))
-        for added in info.pending["fields"]:
-            if dataset.has_field(added):
-                dataset.delete_sample_field(added)
-        self._records.update("datasets", info.name, rev=info.rev, changes={"pending": None})
+    def _stored(self, name: str) -> tuple[DatasetInfo, StoredSamples]:
+        """Return what is known of a dataset and where its samples are; FiftyOne isn't imported for it."""
+        self._connection.ensure()
+        return self._whole(name), find_samples(self._connection.samples, name)
 
-    def _sweep(self) -> None:
-        """Finish, or delete, what creations that were cut off have left."""
-        for build in self._records.find("builds"):
-            if _is_at_work(Process(*build["process"]), build["_id"]):
-                continue
-            log.warning("Dataset %s was cut off; cleaning up.", build["_id"])
-            if build["complete"] is not None:
-                self._finish(build["_id"])
-                continue
-            fiftyone = self._fiftyone()
-            if fiftyone.dataset_exists(build["_id"]):
-                fiftyone.delete_dataset(build["_id"])
-            self._drop_build(build["_id"])
-
-    def _finish(self, building: str) -> None:
-        """Put a complete build in its place. Every step can be repeated."""
-        build = self._records.get("builds", building)
-        if build is None or build["complete"] is None:
-            raise StateError(f"Build {building!r} isn't complete.")
-        record = build["complete"]
-        name = record["_id"]
-        fiftyone = self._fiftyone()
-        if fiftyone.dataset_exists(building):
-            if fiftyone.dataset_exists(name):
-                fiftyone.delete_dataset(name)
-            fiftyone.load_dataset(building).name = name
-        old = self._records.get("datasets", name)
-        if old is None:
-            self._records.insert("datasets", record)
-        else:
-            changes = {k: v for k, v in record.items() if k not in ("_id", "rev")}
-            self._records.update("datasets", name, rev=old["rev"], changes=changes)
-        self._drop_build(building)
-
-    def _drop_build(self, building: str) -> None:
-        build = self._records.get("builds", building)
-        if build is not None:
-            self._records.delete("builds", building, rev=build["rev"])
+    def _writer(self, dataset: fo.Dataset) -> Writer:
+        """Return what writes to a dataset: in bulk, unless FiftyOne stores otherwise than we know."""
+        if conforms(self._connection):
+            return BulkWriter(find_samples(self._connection.samples, dataset.name))
+        return PublicWriter(dataset)
 
 
-def _info(record: dict[str, Any]) -> DatasetInfo:
-    values = {k: v for k, v in record.items() if k in DatasetInfo.__dataclass_fields__}
-    for name in ("classes", "media_roots", "metadata_columns", "label_fields"):
-        values[name] = tuple(values[name])
-    return DatasetInfo(name=record["_id"], **{k: v for k, v in values.items() if k != "name"})
-
-
-def _record(info: DatasetInfo) -> dict[str, Any]:
-    record = {k: getattr(info, k) for k in DatasetInfo.__dataclass_fields__ if k not in ("name", "rev")}
-    record = {k: list(v) if isinstance(v, tuple) else v for k, v in record.items()}
-    return {"_id": info.name, **record}
+def _words(units: pd.DataFrame, ids: str) -> dict[tuple[str, str], str]:
+    """Outcome by key and id of the box; predicted boxes below the operating point have none."""
+    there = units[units[ids].notna()]
+    keys, box_ids, words = (there[c].astype(str).tolist() for c in ("key", ids, "outcome"))
+    return dict(zip(zip(keys, box_ids, strict=True), words, strict=True))
 
 
 _SIZE = ["metadata.width", "metadata.height"]
-
-
-_running: set[str] = set()
-"""Builds and additions of this process that haven't ended."""
-
-
-def _is_at_work(owner: Process, name: str) -> bool:
-    """Tell whether a build or an addition goes on; one of this process may have ended by an error."""
-    return name in _running if owner.pid == this_process().pid and is_alive(owner) else is_alive(owner)
-
-
-def _me() -> list[float]:
-    me = this_process()
-    return [me.pid, me.started]
-
-
-def _model_entries(models: dict[str, dict[str, Any]], predictions: Sequence[Predictions]) -> dict[str, dict[str, Any]]:
-    """Add an entry per new model, with a field name of its own."""
-    entries = dict(models)
-    for p in predictions:
-        taken = {str(e["field"]) for e in entries.values()} | RESERVED
-        entries[p.model] = {
-            "field": field_name(p.model, taken),
-            "classes": list(p.classes),
-            "sha256": p.sha256,
-            "source": p.source,
-            "loaded_at": now(),
-        }
-    return entries
 
 
 def _merged(table: SampleTable, labels: dict[str, str], boxes: dict[str, pd.DataFrame]) -> SampleTable:

@@ -1,31 +1,18 @@
-"""Between tables and the fields of a FiftyOne dataset: declaring, writing and reading them."""
+"""Declaring the fields of a FiftyOne dataset, and its saved views."""
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from slicelab.core import BOX_COLUMNS, PREDICTED_BOX_COLUMNS, InvalidInputError, Predictions, SampleTable, Task
+from slicelab.core import InvalidInputError, Task
+from slicelab.store._dataset_info import LOAD
 
 if TYPE_CHECKING:
     import fiftyone as fo
-
-LOAD = "slicelab_load"
-BATCH = 1000
-_BOX_DTYPES = {"key": "str", "label_id": "str", "box_id": "str", "label": "str", "crowd": "bool"}
-
-
-def field_name(model: str, taken: set[str]) -> str:
-    """Make a FiftyOne field name from a model's name: letters, digits and '_', not taken yet."""
-    base = re.sub(r"\W+", "_", model, flags=re.ASCII).strip("_").lower() or "model"
-    base = base if not base[0].isdigit() else f"m_{base}"
-    names = itertools.chain([base], (f"{base}_{i}" for i in itertools.count(2)))
-    return next(name for name in names if name not in taken)
 
 
 def declare(dataset: fo.Dataset, task: Task, *, label_field: str, prediction_fields: Sequence[str]) -> None:
@@ -40,6 +27,14 @@ def declare(dataset: fo.Dataset, task: Task, *, label_field: str, prediction_fie
     declare_labels(dataset, label_field, task, ids="label_id")
     for name in prediction_fields:
         declare_labels(dataset, name, task, ids="box_id")
+
+
+def declare_media(dataset: fo.Dataset, samples: pd.DataFrame) -> None:
+    """Say of a new dataset what its first sample's media are, as FiftyOne does at the first sample that it adds."""
+    from fiftyone.core.media import get_media_type
+
+    if dataset.media_type is None and len(samples):
+        dataset.media_type = get_media_type(samples["filepath"].iloc[0])
 
 
 def declare_labels(dataset: fo.Dataset, name: str, task: Task, *, ids: str) -> None:
@@ -57,196 +52,48 @@ def declare_labels(dataset: fo.Dataset, name: str, task: Task, *, ids: str) -> N
 
 
 def declare_metadata(dataset: fo.Dataset, samples: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Declare a field for each of the user's metadata columns, by its dtype."""
+    """Declare a field for each of the user's metadata columns, by its dtype.
+
+    Raises
+    ------
+    InvalidInputError
+        A column holds values that its field doesn't take.
+    """
     import fiftyone as fo
 
     for column in columns:
-        if dataset.has_field(column):
-            continue
         values = samples[column]
-        if pd.api.types.is_bool_dtype(values):
-            kind = fo.BooleanField
-        elif pd.api.types.is_integer_dtype(values):
-            kind = fo.IntField
-        elif pd.api.types.is_float_dtype(values):
-            kind = fo.FloatField
-        else:
-            kind = fo.StringField
-        dataset.add_sample_field(column, kind)
+        if not dataset.has_field(column):
+            if pd.api.types.is_bool_dtype(values):
+                kind = fo.BooleanField
+            elif pd.api.types.is_integer_dtype(values):
+                kind = fo.IntField
+            elif pd.api.types.is_float_dtype(values):
+                kind = fo.FloatField
+            else:
+                kind = fo.StringField
+            dataset.add_sample_field(column, kind)
+        _check_values(values, dataset.get_field(column))
 
 
-def write_samples(
-    dataset: fo.Dataset,
-    table: SampleTable,
-    *,
-    label_field: str,
-    predictions: dict[str, Predictions],
-    load_id: str,
-    progress: bool,
-) -> None:
-    """Add the samples of a table with their labels and predictions, in batches.
-
-    Parameters
-    ----------
-    dataset
-        Its fields are declared.
-    table
-        Keys that aren't there yet.
-    label_field
-        Field of the labels.
-    predictions
-        By field name.
-    load_id
-        Written on every sample, so that a load that was cut off can be taken back.
-    """
-    import fiftyone as fo
-    from tqdm.auto import tqdm
-
-    truth = label_values(table)
-    predicted = {name: prediction_values(p, table.samples) for name, p in predictions.items()}
-    metadata = {c: _plain(table.samples[c]) for c in table.metadata_columns}
-    rows = zip(
-        table.samples.index,
-        table.samples["filepath"],
-        table.samples["sha256"],
-        table.samples["width"].tolist(),
-        table.samples["height"].tolist(),
-        strict=True,
-    )
-
-    def samples() -> Iterator[fo.Sample]:
-        for i, (key, filepath, sha256, width, height) in enumerate(rows):
-            fields: dict[str, Any] = {c: values[i] for c, values in metadata.items()}
-            fields |= {name: values.get(key) for name, values in predicted.items()}
-            fields |= {label_field: truth.get(key), LOAD: load_id}
-            size = fo.ImageMetadata(width=width, height=height)
-            yield fo.Sample(filepath, key=key, sha256=sha256, metadata=size, **fields)
-
-    bar = tqdm(total=len(table.samples), desc="write samples", disable=not progress, leave=False)
-    stream = samples()
-    while batch := list(itertools.islice(stream, BATCH)):
-        dataset.add_samples(batch, expand_schema=False, validate=False, progress=False)
-        bar.update(len(batch))
-    bar.close()
-
-
-def label_values(table: SampleTable) -> dict[str, Any]:
-    """FiftyOne labels by key."""
+def _check_values(values: pd.Series[Any], field: Any) -> None:
+    """Refuse values with which FiftyOne couldn't read the sample again."""
     import fiftyone as fo
 
-    if table.task == "classification":
-        labels = table.samples["label"]
-        known = labels.notna()
-        return {str(key): fo.Classification(label=label) for key, label in labels[known].items()}
-    values = _boxes_by_key(table.boxes, table.samples, ids="label_id")
-    return {key: fo.Detections(detections=values.get(key, [])) for key in table.samples.index}
-
-
-def prediction_values(predictions: Predictions, samples: pd.DataFrame) -> dict[str, Any]:
-    """FiftyOne labels by key; probabilities are kept as `logits`, their logarithms (softmax gives them back)."""
-    import fiftyone as fo
-
-    if predictions.task == "detection":
-        values = _boxes_by_key(predictions.frame, samples, ids="box_id")
-        return {key: fo.Detections(detections=values.get(key, [])) for key in samples.index}
-    frame = predictions.frame
-    confidences = [None if np.isnan(c) else c for c in frame["confidence"].tolist()]
-    logits: Sequence[Any] = [None] * len(frame)
-    if predictions.probabilities is not None:
-        logits = list(np.log(np.clip(predictions.probabilities, 1e-12, None)))
-    return {
-        key: fo.Classification(label=label, confidence=confidence, logits=logit)
-        for key, label, confidence, logit in zip(frame.index, frame["label"], confidences, logits, strict=True)
-        if key in samples.index
+    numbers = (int, float, np.integer, np.floating)
+    fields: dict[type, Any] = {
+        fo.StringField: str,
+        fo.BooleanField: (bool, np.bool_),
+        fo.IntField: numbers,
+        fo.FloatField: numbers,
     }
-
-
-def _boxes_by_key(boxes: pd.DataFrame, samples: pd.DataFrame, *, ids: str) -> dict[str, list[Any]]:
-    """FiftyOne detections (corners and sizes as fractions of the image) by key."""
-    import fiftyone as fo
-
-    boxes = boxes[boxes["key"].isin(samples.index)]
-    size = samples.loc[boxes["key"], ["width", "height"]].to_numpy(np.float64)
-    relative = boxes[["x", "y", "width", "height"]].to_numpy(np.float64) / np.hstack([size, size])
-    confidences = boxes["confidence"].tolist() if "confidence" in boxes else [None] * len(boxes)
-    crowds = boxes["crowd"].tolist() if "crowd" in boxes else [None] * len(boxes)
-    found: dict[str, list[Any]] = {}
-    columns = zip(boxes["key"], boxes[ids], boxes["label"], relative.tolist(), confidences, crowds, strict=True)
-    for key, box_id, label, corners, confidence, crowd in columns:
-        more = {ids: box_id} | ({} if crowd is None else {"iscrowd": crowd})
-        detection = fo.Detection(label=label, bounding_box=corners, confidence=confidence, **more)
-        found.setdefault(key, []).append(detection)
-    return found
-
-
-def ordered(dataset: fo.Dataset) -> fo.DatasetView:
-    """Return the samples in the order in which they were added; the database's own order may change."""
-    return dataset.sort_by("_id")
-
-
-def read_boxes(dataset: fo.DatasetView, name: str, samples: pd.DataFrame, *, ids: str) -> pd.DataFrame:
-    """Read the boxes of a label field in pixels.
-
-    Parameters
-    ----------
-    dataset, name
-        Dataset and label field.
-    samples
-        Index `key` in the order of the dataset; columns `width`, `height` in pixels.
-    ids
-        "label_id" (then the frame has `BOX_COLUMNS`) or "box_id" (`PREDICTED_BOX_COLUMNS`).
-
-    Returns
-    -------
-    One row per box, in the order of the dataset.
-    """
-    last = "iscrowd" if ids == "label_id" else "confidence"
-    at = f"{name}.detections"
-    paths = [f"{at}.{ids}", f"{at}.label", f"{at}.bounding_box", f"{at}.{last}"]
-    columns = [[row or [] for row in column] for column in dataset.values(paths)]
-    counts = [len(row) for row in columns[0]]
-    box_ids, labels, corners, lasts = (list(itertools.chain.from_iterable(column)) for column in columns)
-    size = np.repeat(samples[["width", "height"]].to_numpy(np.float64), counts, axis=0)
-    pixels = np.array(corners, np.float64).reshape(-1, 4) * np.hstack([size, size])
-    frame = pd.DataFrame(np.round(pixels, 6), columns=["x", "y", "width", "height"])
-    frame.insert(0, "key", pd.Series(np.repeat(samples.index.to_numpy(dtype=object), counts), dtype="str"))
-    frame.insert(1, ids, pd.Series(box_ids, dtype="str"))
-    frame.insert(2, "label", pd.Series(labels, dtype="str"))
-    if ids == "label_id":
-        frame["crowd"] = [bool(v) for v in lasts]
-        return frame[list(BOX_COLUMNS)]
-    frame["confidence"] = np.array([np.nan if v is None else v for v in lasts], np.float64)
-    return frame[list(PREDICTED_BOX_COLUMNS)]
-
-
-def write_box_outcomes(
-    dataset: fo.Dataset, units: pd.DataFrame, *, label_field: str, prediction_field: str, outcome: str
-) -> None:
-    """Write outcomes on labelled boxes (attribute `outcome`) and on predicted boxes (attribute "outcome").
-
-    Predicted boxes that no unit speaks of lie below the operating point: they get no outcome.
-    """
-    import fiftyone as fo
-
-    path = f"{label_field}.detections.{outcome}"
-    if not dataset.has_field(path):
-        dataset.add_sample_field(path, fo.StringField)
-    on_labels = _words(units, "label_id")
-    on_boxes = _words(units, "box_id")
-    view = ordered(dataset)
-    keys, label_ids, box_ids = view.values(
-        ["key", f"{label_field}.detections.label_id", f"{prediction_field}.detections.box_id"]
-    )
-    on_label_field = [[on_labels.get((k, i)) for i in ids or []] for k, ids in zip(keys, label_ids, strict=True)]
-    on_box_field = [[on_boxes.get((k, i)) for i in ids or []] for k, ids in zip(keys, box_ids, strict=True)]
-    view.set_values(path, on_label_field)
-    view.set_values(f"{prediction_field}.detections.outcome", on_box_field)
-
-
-def _words(units: pd.DataFrame, ids: str) -> dict[tuple[str, str], str]:
-    """Outcome by key and id of the box."""
-    there = units[units[ids].notna()]
-    return {(key, i): word for key, i, word in zip(there["key"], there[ids], there["outcome"].astype(str), strict=True)}
+    allowed = fields.get(type(field), object)
+    wrong = next((v for v in values.dropna().tolist() if not isinstance(v, allowed)), None)
+    if wrong is not None:
+        raise InvalidInputError(
+            f"The column {values.name!r} is a {type(field).__name__} of the dataset, but holds {wrong!r}. "
+            "Give all its values one type."
+        )
 
 
 def declare_text(dataset: fo.Dataset, name: str) -> None:
@@ -267,13 +114,3 @@ def save_view(dataset: fo.Dataset, title: str, view: Any, description: str) -> N
             continue
         return
     raise InvalidInputError(f"FiftyOne takes no view of the name {title!r}.")
-
-
-def _plain(values: pd.Series[Any]) -> list[Any]:
-    """Python values, None where missing."""
-    return [None if missing else v for v, missing in zip(values.tolist(), values.isna(), strict=True)]
-
-
-def empty_boxes() -> pd.DataFrame:
-    """Return a frame of `BOX_COLUMNS` without rows."""
-    return pd.DataFrame({c: pd.Series(dtype=_BOX_DTYPES.get(c, "float64")) for c in BOX_COLUMNS})

@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slicelab.core import AlreadyConnectedError
+from slicelab.core import AlreadyConnectedError, NotFoundError
 
 if TYPE_CHECKING:
+    import fiftyone as fo
+
     from slicelab.store._connection import Connection
 
 URI = "FIFTYONE_DATABASE_URI"
+NAME = "FIFTYONE_DATABASE_NAME"
 OWN = "SLICELAB_OWN_URI"
 """Holds the address that SliceLab itself put into `URI`, so that child processes can tell it from a user's."""
 
@@ -71,6 +74,47 @@ def prepare_fiftyone(connection: Connection | None = None) -> None:
         os.environ.setdefault(name, value)
     _configure(uri, own=connection.is_own)
     connection.feeds_fiftyone = True
+
+
+def import_fiftyone(connection: Connection) -> Any:
+    """Return FiftyOne, on this connection's database."""
+    connection.ensure()
+    prepare_fiftyone(connection)
+    import fiftyone
+
+    return fiftyone
+
+
+def load_dataset(connection: Connection, name: str) -> fo.Dataset:
+    """Return a FiftyOne dataset as it is stored now, or raise `NotFoundError`."""
+    fiftyone = import_fiftyone(connection)
+    if not fiftyone.dataset_exists(name):
+        raise no_samples(name)
+    dataset = fiftyone.load_dataset(name)
+    dataset.reload()
+    return dataset
+
+
+def refresh_dataset(connection: Connection, name: str) -> None:
+    """Let the objects that FiftyOne holds of a dataset see what was written; nothing where it isn't imported."""
+    if "fiftyone" in sys.modules:
+        load_dataset(connection, name)
+
+
+def no_samples(name: str) -> NotFoundError:
+    """Return the error for a dataset that SliceLab knows and FiftyOne doesn't."""
+    return NotFoundError(
+        f"Dataset {name!r} is known here, but FiftyOne's samples of it are gone: they were deleted outside "
+        "SliceLab. Load it again with overwrite=True; its slices, cases and queues are kept."
+    )
+
+
+def database_name() -> str:
+    """Return the name of FiftyOne's database, without importing FiftyOne."""
+    config = getattr(sys.modules.get("fiftyone"), "config", None)
+    if config is not None:
+        return str(config.database_name)
+    return os.environ.get(NAME) or str(_configured().get("database_name") or "fiftyone")
 
 
 def repoint_fiftyone(before: str, after: str | None) -> None:

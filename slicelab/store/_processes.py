@@ -30,3 +30,18 @@ def is_alive(process: Process) -> bool:
         return abs(found.create_time() - process.started) < 1.0 and found.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+running: set[str] = set()
+"""Names of the builds and additions of this process that haven't ended."""
+
+
+def is_at_work(owner: Process, name: str) -> bool:
+    """Tell whether a build or an addition goes on; one of this process may have ended by an error."""
+    return name in running if owner.pid == this_process().pid and is_alive(owner) else is_alive(owner)
+
+
+def signature() -> list[float]:
+    """Return the running process as a record keeps it."""
+    me = this_process()
+    return [me.pid, me.started]

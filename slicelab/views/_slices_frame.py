@@ -25,6 +25,7 @@ def slices_frame(
     failures: pd.DataFrame | None = None,
     *,
     dismissed: Sequence[str] = (),
+    kept_as: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Return one row per candidate or slice, in the order given.
 
@@ -38,16 +39,18 @@ def slices_frame(
         One bool column per model, index as `units`: each makes a column "failures of <model>", the rate there.
     dismissed
         For each of `slices` why a person dismissed it ("": nobody did); its status is "dismissed" then.
+    kept_as
+        For each of `slices` the slice that a candidate became ("": none); its status is "kept" then.
 
     Returns
     -------
     Columns `name` (a candidate without one: "candidate 3", counted from 1), `size`, `failures`, `failure_rate`,
     `low`, `high` (95 % Wilson interval), `lift` (failure rate over that of all units), `q_value` and
     `stability` (NaN for slices), `confusion` (the most frequent one among its failures), `status` ("candidate",
-    "confirmed" or "slice"; "boundary", "small" and "lead" are candidates of that kind), `rule`,
+    "confirmed" or "slice"; "boundary", "small" and "lead" are candidates of that kind; "dismissed", "kept"), `rule`,
     `description` and `version` (0 for candidates).
     """
-    return SliceRows(units, failures).frame(slices, dismissed=dismissed)
+    return SliceRows(units, failures).frame(slices, dismissed=dismissed, kept_as=kept_as)
 
 
 class SliceRows:
@@ -78,14 +81,18 @@ class SliceRows:
         """Return the row positions of a group's members, int64 in their order; those not among the units left out."""
         return self._read(group)[1]
 
-    def frame(self, groups: Iterable[Candidate | Slice], *, dismissed: Sequence[str] = ()) -> pd.DataFrame:
+    def frame(
+        self, groups: Iterable[Candidate | Slice], *, dismissed: Sequence[str] = (), kept_as: Sequence[str] = ()
+    ) -> pd.DataFrame:
         """Return what `slices_frame` returns."""
         groups = list(groups)
         rows: list[dict[str, Any]] = []
         for number, group in enumerate(groups, start=1):
             row = {**self._read(group)[2]}
             row["name"] = row["name"] or f"candidate {number}"
-            if reason := dismissed[number - 1] if dismissed else "":
+            if name := kept_as[number - 1] if kept_as else "":
+                row |= {"status": "kept", "description": f"is slice {name} \N{MIDDLE DOT} {row['description']}"}
+            elif reason := dismissed[number - 1] if dismissed else "":
                 row |= {"status": "dismissed", "description": f"{reason} \N{MIDDLE DOT} {row['description']}"}
             rows.append(row)
         alive = {_identity(group) for group in groups}
@@ -100,7 +107,7 @@ class SliceRows:
 
     def _count(self, group: Candidate | Slice) -> tuple[Rows, dict[str, Any]]:
         members = rows_in(self._units, group, index=self._index)
-        row = _candidate_row(group) if isinstance(group, Candidate) else _slice_row(group, self, members)
+        row = _candidate_row(group, self) if isinstance(group, Candidate) else _slice_row(group, self, members)
         row["confusion"] = _confusion(self._units, members[self.fails[members]])
         for model, fails in self._under.items():
             row[model] = float(fails[members].mean()) if len(members) else np.nan
@@ -111,7 +118,7 @@ def _identity(group: Candidate | Slice) -> object:
     return group.slice_id if isinstance(group, Slice) else id(group)
 
 
-def _candidate_row(candidate: Candidate) -> dict[str, Any]:
+def _candidate_row(candidate: Candidate, rows: SliceRows) -> dict[str, Any]:
     return {
         "name": candidate.name,
         "size": candidate.size,
@@ -119,7 +126,7 @@ def _candidate_row(candidate: Candidate) -> dict[str, Any]:
         "failure_rate": candidate.failure_rate,
         "low": candidate.interval[0],
         "high": candidate.interval[1],
-        "lift": candidate.lift,
+        "lift": candidate.failure_rate / rows.base if rows.base else np.nan,
         "q_value": candidate.q_value,
         "stability": candidate.stability,
         "rule": "" if candidate.rule is None else candidate.rule.expression,

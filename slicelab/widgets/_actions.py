@@ -10,6 +10,7 @@ from slicelab.core import METRICS, REASONS, Bar, Candidate, ConflictError, Desk,
 from slicelab.widgets._gestures import caught
 from slicelab.widgets._notice import Notice
 
+_LONG = 80
 _AT_LEAST, _AT_MOST = "\N{GREATER-THAN OR EQUAL TO}", "\N{LESS-THAN OR EQUAL TO}"
 
 
@@ -42,6 +43,7 @@ class Actions(VBox):
         self._candidates: list[Candidate] = []
         self._done_callbacks: list[Callable[[Slice | None], None]] = []
         self._discover_callbacks: list[Callable[[], None]] = []
+        self._suggested = ""
         self.buttons: dict[str, Button] = {}
         self._make_fields()
         super().__init__(
@@ -85,6 +87,11 @@ class Actions(VBox):
         self._count, self._units = count, units
         self._slices, self._candidates = list(slices), list(candidates)
         self._allow()
+
+    def suggest(self, name: str) -> None:
+        """Put a name for the selection into the field, unless a person has typed there."""
+        if self.name.value in ("", self._suggested):
+            self.name.value = self._suggested = name
 
     def press(self, name: str) -> None:
         """Do what a button does; where it can't be done now, say what is missing."""
@@ -136,7 +143,7 @@ class Actions(VBox):
         chosen = (one, "Choose one slice in the table first.")
         candidate = (proposed, "Choose one candidate in the table first.")
         self._need("new", some, named)
-        self._need("from_rule", (bool(self.rule.value.strip()), "Type a rule first."), named)
+        self._need("from_rule", (bool(self.rule.value.strip()), "Type a rule first."))
         self._need("add", some, chosen)
         self._need("remove", some, chosen)
         self._need("rename", chosen, named)
@@ -172,7 +179,8 @@ class Actions(VBox):
         return _saved(self._desk.create_slice(self.name.value.strip(), units=self._units(), model=self._model))
 
     def _new_from_rule(self) -> tuple[str, Slice]:
-        name, rule = self.name.value.strip(), self.rule.value.strip()
+        rule = self.rule.value.strip()
+        name = rule[:_LONG] if self.name.value in ("", self._suggested) else self.name.value.strip()
         return _saved(self._desk.create_slice(name, rule=rule, model=self._model))
 
     def _add(self) -> tuple[str, Slice]:

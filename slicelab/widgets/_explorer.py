@@ -54,7 +54,7 @@ class Explorer(VBox):
     model
         Name of the model whose outcomes the units hold.
     failures
-        One bool column per model, index as `units`: the table shows the failure rate under each.
+        One bool column per model, index as `units`: the table shows the failure rate under the others too.
     state
         What `state` of an earlier explorer gave.
     height
@@ -87,12 +87,12 @@ class Explorer(VBox):
         self._desk, self._model = desk, model
         self._typical_first = False
         self._inspection: Inspection | None = None
-        self._groups = Groups(units, desk, candidates, failures)
+        others = None if failures is None else failures.drop(columns=[model], errors="ignore")
+        self._groups = Groups(units, desk, candidates, others)
         self._rows: Rows = np.empty(0, dtype=np.int64)
         self._callbacks: list[Callable[[list[str]], None]] = []
         self._pick_callbacks: list[Callable[[list[str]], None]] = []
         self._change_callbacks: list[Callable[[], None]] = []
-        self._suggested = ""
         self._lock = threading.RLock()  # JupyterLab delivers gestures on a thread beside the running cell's
         self.notice = Notice()
         self.map = Map(units, projection, desk=desk, height=height)
@@ -351,7 +351,7 @@ class Explorer(VBox):
         rule = self._desk.describe(self.selection, self._model)
         self.inspector.show(self._inspection, rule)
         if rule is None:
-            self.notice.say("No rule describes this selection. `lab.statistics()` gives rules more to speak of.")
+            self.notice.say("No rule over metadata, position or measured pictures describes this selection.")
         else:
             self.actions.rule.value = rule.expression
 
@@ -362,7 +362,8 @@ class Explorer(VBox):
 
     def _pick_groups(self, keys: list[str]) -> None:
         groups = self._groups.of(keys)
-        self._suggest_name(groups)
+        proposed = groups[0] if len(groups) == 1 and isinstance(groups[0], Candidate) else None
+        self.actions.suggest("" if proposed is None else (proposed.name or proposed.description)[:80])
         self.actions.note.value = groups[0].note if len(groups) == 1 and isinstance(groups[0], Slice) else ""
         self.map.outline(groups)
         self._select(self._groups.members(groups), typical_first=len(groups) == 1)
@@ -370,13 +371,6 @@ class Explorer(VBox):
         for callback in self._pick_callbacks:
             with caught(self.notice.error):
                 callback(names)
-
-    def _suggest_name(self, groups: Sequence[Candidate | Slice]) -> None:
-        """Put a candidate's words into the name field, unless a person has typed there."""
-        first = groups[0] if len(groups) == 1 else None
-        words = (first.name or first.description)[:80] if isinstance(first, Candidate) else ""
-        if self.actions.name.value in ("", self._suggested):
-            self.actions.name.value = self._suggested = words
 
     def _allow(self) -> None:
         chosen = self._chosen()
@@ -405,10 +399,13 @@ class Explorer(VBox):
 
     def _changed(self, slice_: Slice | None) -> None:
         with self._lock:
+            made = slice_ is not None and self.table.picked != [key_of(slice_)]
             if slice_ is not None:
                 self.table.picked = [key_of(slice_)]
-                self.actions.name.value = self._suggested = ""
+                self.actions.name.value = ""
             self.refresh()
+            if made:
+                self._pick_groups(self.table.picked)
         for callback in self._change_callbacks:
             with caught(self.notice.error):
                 callback()

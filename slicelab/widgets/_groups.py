@@ -38,6 +38,7 @@ class Groups:
         self._rows = SliceRows(units, failures)
         self._known: dict[str, Candidate | Slice] = {}
         self._dismissed: list[str] = []
+        self._kept_as: list[str] = []
 
     def read(self) -> None:
         """Ask the desk again."""
@@ -45,6 +46,7 @@ class Groups:
         known |= {f"candidate {i}": candidate for i, candidate in enumerate(self.candidates, start=1)}
         self._known = known
         self._dismissed = self._desk.dismissals(self.candidates)
+        self._kept_as = self._desk.kept_as(self.candidates)
 
     @property
     def keys(self) -> list[str]:
@@ -58,7 +60,8 @@ class Groups:
 
     def frame(self) -> pd.DataFrame:
         """Return the table, rows as `keys`."""
-        return self._rows.frame(self._known.values(), dismissed=[""] * self.slices + self._dismissed)
+        none = [""] * self.slices
+        return self._rows.frame(self._known.values(), dismissed=none + self._dismissed, kept_as=none + self._kept_as)
 
     def of(self, keys: Sequence[str]) -> list[Candidate | Slice]:
         """Return the groups under these keys; what is gone is left out."""

@@ -18,6 +18,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -156,6 +157,12 @@ def run_notebook() -> Callable[..., list[str]]:
     return _run_notebook
 
 
+@pytest.fixture
+def run_all() -> Callable[[object], None]:
+    """A function that runs all cells of the notebook that a page shows."""
+    return _run_all
+
+
 def _run_notebook(page, server: LabServer, path: str, *, timeout: float = 180, dark: bool = False) -> list[str]:
     """Open a notebook of the server's folder, run all its cells, wait until it is idle; return the cells' errors.
 
@@ -167,12 +174,25 @@ def _run_notebook(page, server: LabServer, path: str, *, timeout: float = 180, d
     page.wait_for_selector(".jp-NotebookPanel .jp-Notebook", timeout=PATIENCE)
     _wait_idle(page, PATIENCE)
     _accept_dialogs(page)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name=re.compile("^Run All Cells")).click()
+    _run_all(page)
     _accept_dialogs(page)
     page.wait_for_function(HAS_RUN, timeout=timeout * 1000)
     _wait_idle(page, timeout * 1000)
     return page.locator(f".jp-Notebook {ERROR}").all_inner_texts()
+
+
+def _run_all(page) -> None:
+    # A menu of a busy page closes by itself when something else takes the focus.
+    from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+    every = page.get_by_role("menuitem", name=re.compile("^Run All Cells"))
+    for _ in range(5):
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        with suppress(PlaywrightTimeout):
+            every.click(timeout=10_000)
+            return
+        page.keyboard.press("Escape")
+    every.click()
 
 
 def _wait_idle(page, timeout: float) -> None:

@@ -73,7 +73,7 @@ def look_and_keep(page, name: str) -> None:
     expect(row).to_contain_text(name)
 
 
-def test_notebook_7(page, server, home, shoot) -> None:
+def test_notebook_7(page, server, home, run_all, shoot) -> None:
     """The same cell in Notebook 7 draws, selects and saves."""
     import nbformat
     from nbformat.v4 import new_code_cell, new_notebook
@@ -84,8 +84,7 @@ def test_notebook_7(page, server, home, shoot) -> None:
     page.goto(f"http://127.0.0.1:{server.port}/notebooks/seven.ipynb?token={server.token}")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=120_000)
     page.get_by_text("Idle").or_(page.locator("[data-status=idle]")).first.wait_for(timeout=60_000)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name=re.compile("^Run All Cells")).click()
+    run_all(page)
     look_and_keep(page, "renamed in seven")
     shoot(page, "notebook-7")
     assert page.seen.hosts == {"127.0.0.1"}

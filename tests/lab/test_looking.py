@@ -65,6 +65,8 @@ def test_regroup_splits_by_looks(parts):
 
 def test_a_dismissal_is_remembered_by_the_next_discovery(parts):
     """A dismissed candidate is in no list of slices, is recognised when it is found again, and can be taken back."""
+    for made in parts.slices():
+        parts.delete_slice(made)
     first = parts.discover("v3", progress=False)[0]
     with pytest.raises(InvalidInputError, match="needs a reason"):
         parts.dismiss(first, reason=" ")
@@ -88,6 +90,21 @@ def test_a_dismissal_is_remembered_by_the_next_discovery(parts):
     assert parts.dismiss(first, reason="once more").name != gone.name
 
 
+def test_what_became_a_slice_is_not_proposed_again(parts):
+    """A confirmed candidate, found by another discovery too, stands in the table as the slice that it became."""
+    kept = parts.promote_slice(parts.discover("v3", progress=False)[0], name="nuts in the dark")
+    again = sl.open(parts.name)
+    found = list(again.discover("v3", random_state=1, progress=False))
+    assert again.kept_as(found)[0] == kept.name
+    rows = {row["key"]: row for row in again.explore("v3").table.rows}
+    assert rows["candidate 1"]["status"] == "kept"
+    assert "is slice nuts in the dark" in rows["candidate 1"]["description"]
+    same = set(kept.members) == set(found[0].unit_ids)
+    assert not same or rows["candidate 1"]["lift"] == rows[f"slice {kept.slice_id}"]["lift"]
+    again.delete_slice(kept)
+    assert again.kept_as(found)[0] == ""
+
+
 def test_an_edit_of_what_was_seen_before_is_refused(parts):
     """A slice as one person saw it, changed by another: a conflict, and the other's change stands."""
     seen = parts.create_slice("shared", units=dark_nuts(parts))
@@ -107,11 +124,12 @@ def test_an_edit_of_what_was_seen_before_is_refused(parts):
 
 
 def test_explore_compares_models_and_opens_as_it_was(parts):
-    """The table has a rate for every model, the map a colour for who is wrong; `state` opens it again."""
+    """The table has the rate under the other model, the map a colour for who is wrong; `state` opens it again."""
     parts.create_slice("dark", units=dark_nuts(parts))
     explorer = parts.explore("v3")
     row = next(row for row in explorer.table.rows if row["name"] == "dark")
-    assert row["failures of v3"] == 1.0
+    assert row["failure_rate"] == 1.0
+    assert "failures of v3" not in row  # that is the rate
     assert row["failures of v4"] < 0.5
     assert row["confusion"] == "nut → bolt (100%)"
     explorer.map.recolour("wrong under")

@@ -35,14 +35,18 @@ def test_interval_agrees_with_scipy(units, k) -> None:
 
 
 def test_a_candidate_tells_its_own_numbers(units) -> None:
-    """A candidate's numbers are taken over as they are; one without a name gets its number."""
+    """A candidate's numbers are taken over, but its lift is over all units, as a slice's; without a name: a number."""
     found = Candidate(np.array([0]), np.zeros(60, np.float32), 40, 30, 0.75, (0.6, 0.86), 0.5, 0.01, 0.02,
                       status="confirmed", description="cups")  # fmt: skip
     row = slices_frame([found], units).iloc[0]
     assert row[["name", "size", "failures", "status", "description"]].tolist() == [
         "candidate 1", 40, 30, "confirmed", "cups",
     ]  # fmt: skip
-    assert (row["low"], row["high"], row["lift"], row["q_value"]) == (0.6, 0.86, 1.5, 0.02)
+    assert (row["low"], row["high"], row["q_value"]) == (0.6, 0.86, 0.02)
+    assert row["lift"] == pytest.approx(0.75 / (50 / 60))
+    settled = slices_frame([found, found, found], units, dismissed=["", "noise", ""], kept_as=["big cups", "", ""])
+    assert settled["status"].tolist() == ["kept", "dismissed", "confirmed"]
+    assert settled["description"].str.split(" · ").str[0].tolist() == ["is slice big cups", "noise", "cups"]
 
 
 def test_empty_slices_and_no_slices(units) -> None:

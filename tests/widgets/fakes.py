@@ -205,6 +205,10 @@ class FakeDesk:
     def dismissals(self, candidates: Sequence[Candidate]) -> list[str]:
         return [next((s.dismissed for s in self.gone if s.name == c.name), "") for c in candidates]
 
+    def kept_as(self, candidates: Sequence[Candidate]) -> list[str]:
+        same = {frozenset(s.members): name for name, s in self.kept.items()}
+        return [same.get(frozenset(c.unit_ids), "") for c in candidates]
+
     def create_slice(
         self, name: str, *, units: Sequence[str] | None = None, rule: str | None = None, model: str | None = None
     ) -> Slice:

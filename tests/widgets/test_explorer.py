@@ -328,6 +328,30 @@ def test_another_colour_keeps_the_selection(explorer, lasso, units) -> None:
         assert explorer.selection == list(units.index[chosen])
 
 
+def test_a_better_map_moves_what_is_placed(explorer, lasso, send, units, projection) -> None:
+    """Other places reach the map, the outlines and the order by typicality; the selection stays."""
+    lasso(explorer.map, [0, 1, 2, 3])
+    send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "knife taken for its neighbour")]})
+    (before,) = explorer.map.outlines
+    selected = explorer.selection
+    order = explorer.gallery.rows
+    middle = np.full(2, 100.0)
+    moved = projection[::-1] + middle
+    explorer.move(moved)
+    (after,) = explorer.map.outlines
+    assert explorer.selection == selected
+    np.testing.assert_array_equal(np.frombuffer(explorer.map.places, "<f4").reshape(-1, 2), moved.astype(np.float32))
+    np.testing.assert_allclose([after["x"], after["y"]], np.median(moved[highlighted(explorer)], axis=0), rtol=1e-5)
+    assert (before["x"], before["y"]) != (after["x"], after["y"])
+    assert explorer.gallery.rows == order  # what a person looks at doesn't jump
+    explorer.select(selected)
+    explorer.gallery.sort("nearest the border")
+    fresh = Explorer(units, moved, desk=explorer._desk, model="v3")
+    fresh.select(selected)
+    fresh.gallery.sort("nearest the border")
+    assert shown(explorer.gallery) == shown(fresh.gallery)
+
+
 def test_new_slice_from_a_rule(explorer, desk) -> None:
     """An expression makes a slice, frozen with its rule; a wrong one is told and nothing is made."""
     act = explorer.actions
@@ -336,11 +360,21 @@ def test_new_slice_from_a_rule(explorer, desk) -> None:
     made = desk.kept["dark knives"]
     assert made.rule == 'label == "knife" and brightness < 0.2'
     assert 0 < len(made) < 50
+    assert set(explorer.selection) == set(made.members)  # what a button does next is done to what is seen
     act.name.value, act.rule.value = "other", "labl == 3"
     act.buttons["from_rule"].click()
     assert explorer.notice.text.startswith("RuleError: ")
     assert "Did you mean 'label'" in explorer.notice.text
     assert list(desk.kept) == ["dark knives"]
+
+
+def test_a_rule_is_its_own_name_where_none_was_typed(explorer, send, desk) -> None:
+    """The name that a chosen candidate suggests is not that of a slice from a rule."""
+    send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "knife taken for its neighbour")]})
+    explorer.actions.rule.value = 'label == "cup"'
+    explorer.actions.buttons["from_rule"].click()
+    assert list(desk.kept) == ['label == "cup"']
+    assert explorer.actions.name.value == ""
 
 
 def test_note_and_split(explorer, send, desk, units) -> None:
@@ -371,7 +405,7 @@ def test_confirm_and_dismiss(explorer, send, desk) -> None:
     row = next(row for row in explorer.table.rows if row["key"] == "candidate 2")
     assert row["status"] == "dismissed"
     assert row["description"].startswith("an artefact · ")
-    assert next(row for row in explorer.table.rows if row["key"] == "candidate 1")["status"] == "candidate"
+    assert next(row for row in explorer.table.rows if row["key"] == "candidate 1")["status"] == "kept"
 
 
 def test_keys_press_buttons_or_say_what_is_missing(explorer, lasso, send, desk, units) -> None:
@@ -415,7 +449,7 @@ def test_inspector_follows_and_finds_a_rule(explorer, lasso, send, units) -> Non
     assert explorer.inspector.groups[-1]["title"] == "Rule"
     lasso(explorer.map, [1])
     send(explorer.inspector, {"kind": "describe"})
-    assert explorer.notice.text.startswith("No rule describes this selection")
+    assert explorer.notice.text.startswith("No rule over")
     lasso(explorer.map, [])
     assert explorer.inspector.groups == []
 

@@ -117,3 +117,23 @@ def test_the_library_is_there_once_per_kernel(units, projection) -> None:
     assert first.library.name.startswith("slicelabPlotly_")
     assert "plotly.js v" in first.library.source
     assert len(first.library.source) > 3_000_000
+
+
+def test_places_can_move(units, projection) -> None:
+    """Other places keep colours and selection, and all of them come into sight; impossible ones change nothing."""
+    map_ = Map(units, projection, colour="label")
+    map_.highlight(np.array([1, 2]))
+    map_.range = [0.0, 1.0, 0.0, 1.0]
+    codes = map_.codes
+    moved = -2 * projection
+    map_.move(moved)
+    assert map_.codes == codes
+    moved[5] = np.nan
+    map_.move(moved)
+    np.testing.assert_array_equal(np.frombuffer(map_.places, "<f4").reshape(-1, 2), moved.astype(np.float32))
+    assert (map_.colour, map_.range, map_.rows.tolist(), map_.absent) == ("label", [], [1, 2], 1)
+    assert [i for i, code in enumerate(map_.codes) if code == 255] == [5]
+    places = map_.places
+    with pytest.raises(InvalidInputError):
+        map_.move(projection[:-1])
+    assert map_.places == places

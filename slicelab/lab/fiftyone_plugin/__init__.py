@@ -78,11 +78,11 @@ class Discover(_Operator):
             lab.embed(progress=False)
         found = lab.discover(ctx.params["model"], progress=False)
         taken = {slice_.name for slice_ in lab.slices()}
-        reasons = lab.dismissals(list(found))
+        settled = zip(lab.dismissals(list(found)), lab.kept_as(list(found)), strict=True)
         kept = [
             lab.promote_slice(candidate).name
-            for candidate, reason in zip(found, reasons, strict=True)
-            if candidate.status == "confirmed" and not reason and candidate.name not in taken
+            for candidate, decisions in zip(found, settled, strict=True)
+            if candidate.status == "confirmed" and not any(decisions) and candidate.name not in taken
         ]
         return f"{len(found)} candidates; kept {len(kept)}: {', '.join(kept) or 'none is new and confirmed'}"
 

@@ -3,6 +3,7 @@
 
 const COLUMNS = [
   { field: "name", title: "Slice", text: true },
+  { field: "status", title: "Status", text: true },
   { field: "size", title: "Units" },
   { field: "failures", title: "Failures" },
   { field: "failure_rate", title: "Failure rate" },
@@ -10,10 +11,11 @@ const COLUMNS = [
   { field: "q_value", title: "q" },
   { field: "stability", title: "Stability" },
   { field: "confusion", title: "Mostly", text: true },
-  { field: "status", title: "Status", text: true },
   { field: "rule", title: "Rule", text: true },
   { field: "description", title: "Description", text: true },
 ];
+const AFTER_RATE = 1 + COLUMNS.findIndex((column) => column.field === "failure_rate");
+const SETTLED = ["kept", "dismissed"]; // candidates of which a person has made up their mind
 const OF_MODEL = "failures of ";
 
 function shown(row, field) {
@@ -60,8 +62,9 @@ function render({ model, el }) {
   filter.setAttribute("aria-label", "Filter the slices by text");
   const kind = make("select", "slicelab-kind", head);
   kind.setAttribute("aria-label", "Show slices of one status");
-  for (const [value, words] of [["", "all but dismissed"], ["slice", "slices"], ["confirmed", "confirmed"],
-    ["candidate", "candidates"], ["boundary", "boundary"], ["small", "small"], ["dismissed", "dismissed"]]) {
+  for (const [value, words] of [["", "all but settled"], ["slice", "slices"], ["confirmed", "confirmed"],
+    ["candidate", "candidates"], ["boundary", "boundary"], ["small", "small"], ["kept", "kept"],
+    ["dismissed", "dismissed"]]) {
     make("option", "", kind, words).value = value;
   }
   const scroll = make("div", "slicelab-scroll", root);
@@ -79,16 +82,15 @@ function render({ model, el }) {
   function drawHead() {
     const [first] = model.get("rows");
     const models = Object.keys(first || {}).filter((field) => field.startsWith(OF_MODEL));
-    columns = [...COLUMNS.slice(0, 4),
-      ...(models.length > 1 ? models.map((field) => ({ field, title: field.slice(OF_MODEL.length) })) : []),
-      ...COLUMNS.slice(4)];
+    columns = [...COLUMNS.slice(0, AFTER_RATE),
+      ...models.map((field) => ({ field, title: `under ${field.slice(OF_MODEL.length)}` })), ...COLUMNS.slice(AFTER_RATE)];
     headRow.replaceChildren();
     for (const column of columns) {
       const th = make("th", column.text ? "" : "slicelab-number", headRow);
       th.scope = "col";
       const button = make("button", "", th, column.title);
       button.type = "button";
-      if (column.field.startsWith(OF_MODEL)) button.title = `failure rate under ${column.title}`;
+      if (column.field.startsWith(OF_MODEL)) button.title = `failure rate ${column.title}`;
       button.onclick = () => {
         const again = order.field === column.field;
         order = { field: column.field, down: again ? !order.down : !column.text };
@@ -101,7 +103,7 @@ function render({ model, el }) {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     const rows = model.get("rows").filter((row) => {
       const text = `${row.name} ${row.description} ${row.status} ${row.confusion} ${row.rule}`.toLowerCase();
-      const wanted = kind.value ? row.status === kind.value : row.status !== "dismissed";
+      const wanted = kind.value ? row.status === kind.value : !SETTLED.includes(row.status);
       return wanted && words.every((word) => text.includes(word));
     });
     if (!order.field) return rows;
@@ -139,7 +141,7 @@ function render({ model, el }) {
       const cell = make("td", column.text ? `slicelab-${column.field}` : "slicelab-number");
       if (column.field === "failure_rate") drawRate(cell, row);
       else {
-        cell.textContent = shown(row, column.field);
+        make("div", "", cell, shown(row, column.field));
         if (column.text) cell.title = row[column.field] || "";
       }
       tr.append(cell);

@@ -121,8 +121,10 @@ class Bench:
     def measure(self, count: int, gestures: int, peers: list[str]) -> Iterator[Timing]:
         """Give the timings of SliceLab and of the peers for so many points."""
         page = self._open("slicelab.ipynb", notebooks.POINTS, notebooks.SLICELAB, count=count)
-        page.wait_for_function(f"() => {PLOT}?._fullData?.length && {PLOT}.querySelector('.nsewdrag')", timeout=180_000)
-        yield Timing("explore() to ready", "slicelab", self._ready(page, f"{PLOT}?._fullData?.length > 0", gestures))
+        page.wait_for_selector(".slicelab-map[data-colour]", timeout=180_000)
+        shown, ready = (f"document.querySelector('.slicelab-map[data-{mark}]')" for mark in ("painted", "colour"))
+        yield Timing("explore() to points", "slicelab", self._ready(page, shown, gestures))
+        yield Timing("explore() to ready", "slicelab", self._ready(page, ready, gestures))
         page.wait_for_timeout(1500)
         title = "document.querySelector('.slicelab-gallery .slicelab-title').textContent"
         yield Timing("selection to its figures", "slicelab", self._lassos(page, gestures, _plotly_place, title))

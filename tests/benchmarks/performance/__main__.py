@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.benchmarks.performance.measure import machine
 
-JOURNEYS = ("projection",)
+JOURNEYS = ("projection", "data-path")
 
 
 def main() -> None:
@@ -26,7 +26,8 @@ def main() -> None:
     given = parser.parse_args()
     out: Path = given.out or Path(f"out/bench/{given.journey}.md")
     before = machine()
-    text = importlib.import_module(f"tests.benchmarks.performance.{given.journey}").run(given.rounds)
+    module = given.journey.replace("-", "_")
+    text = importlib.import_module(f"tests.benchmarks.performance.{module}").run(given.rounds)
     text = f"Before: {before}\n\n{text}\n\nAfter: {machine()}\n"
     print(text)
     out.parent.mkdir(parents=True, exist_ok=True)
