@@ -26,7 +26,7 @@ _MADE_BY = "umap 2"  # changes where the same vectors would get another map
 _WORDS = "Laying out the map"
 
 FloatMatrix = npt.NDArray[np.float32]
-OnEpoch = Callable[[FloatMatrix, int, int], None]
+OnStep = Callable[[pd.DataFrame, float], None]
 
 
 class Maps:
@@ -51,9 +51,9 @@ class Maps:
         return _frame(*self._vectors.load(_MAP + name)) if self.is_kept(name, random_state=random_state) else None
 
     def make(
-        self, name: str, *, random_state: int = 0, on_epoch: OnEpoch | None = None, progress: bool = False
+        self, name: str, *, random_state: int = 0, on_step: OnStep | None = None, progress: bool = False
     ) -> pd.DataFrame:
-        """Return the map, made and kept if it isn't there; `on_epoch` as that of `slicelab.discovery.project`."""
+        """Return the map, made and kept if it isn't there; `on_step` gets it as it is by then, and how much is done."""
         from slicelab.discovery import project
 
         with self._making:
@@ -62,7 +62,12 @@ class Maps:
                 return found
             identity = self._identity(name, random_state)
             units, vectors = self._vectors.load(name)
-            points = project(vectors, random_state=random_state, on_epoch=on_epoch, progress=progress)
+
+            def told(points: FloatMatrix, epoch: int, n_epochs: int) -> None:
+                if on_step is not None:
+                    on_step(_frame(units, points), epoch / n_epochs)
+
+            points = project(vectors, random_state=random_state, on_epoch=told, progress=progress)
             self._vectors.save(_MAP + name, units, points, identity=identity)
             return _frame(units, points)
 
@@ -88,16 +93,16 @@ class Arrival:
         Which map.
     explorer
         What shows it.
-    rows
-        (n,) Where the explorer's units are in the map.
+    units
+        (n,) The explorer's units.
     loop
         The loop that the notebook's cells run in.
     """
 
     def __init__(
-        self, maps: Maps, name: str, explorer: Explorer, rows: npt.NDArray[np.int64], loop: asyncio.AbstractEventLoop
+        self, maps: Maps, name: str, explorer: Explorer, units: pd.Index, loop: asyncio.AbstractEventLoop
     ) -> None:
-        self._maps, self._name, self._explorer, self._rows, self._loop = maps, name, explorer, rows, loop
+        self._maps, self._name, self._explorer, self._units, self._loop = maps, name, explorer, units, loop
         self._stopped = threading.Event()
         self._latest: FloatMatrix | None = None
         self.thread = threading.Thread(target=self._work, name="slicelab map", daemon=True)
@@ -113,21 +118,25 @@ class Arrival:
 
     def _work(self) -> None:
         try:
-            points = self._maps.make(self._name, on_epoch=self._step).to_numpy(np.float32)
+            points = self._maps.make(self._name, on_step=self._step)
         except _StoppedError:
             self._soon(self._end)
         except Exception as error:
             log.exception("The map could not be made.")
             self._soon(self._fail, error)
         else:
-            self._latest = points
+            self._latest = self._placed(points)
             self._soon(self._arrive)
 
-    def _step(self, points: FloatMatrix, epoch: int, n_epochs: int) -> None:
+    def _step(self, points: pd.DataFrame, share: float) -> None:
         if self._stopped.is_set() or self._explorer.comm is None:
             raise _StoppedError
-        self._latest = points
-        self._soon(self._show, epoch / n_epochs)
+        self._latest = self._placed(points)
+        self._soon(self._show, share)
+
+    def _placed(self, points: pd.DataFrame) -> FloatMatrix:
+        """Return the places of the explorer's units; those that have no vector any more have none."""
+        return points.reindex(self._units).to_numpy(np.float32)
 
     def _soon(self, act: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -148,7 +157,7 @@ class Arrival:
         points, self._latest = self._latest, None
         if points is None or self._stopped.is_set():
             return  # a later step was shown already
-        self._explorer.move(points[self._rows])
+        self._explorer.move(points)
         if self._explorer.notice.work == _WORDS:  # it may be telling of something else by now
             self._explorer.notice.tell(_WORDS, share)
 

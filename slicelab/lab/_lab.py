@@ -401,8 +401,7 @@ class Lab:
             **options,
         )
         if loop is not None and unfinished:
-            rows = points.index.get_indexer(units.index).astype(np.int64)
-            Arrival(self._maps, embeddings, explorer, rows, loop).start()
+            Arrival(self._maps, embeddings, explorer, units.index, loop).start()
         return explorer
 
     def open_app(self, explorer: Explorer | None = None, *, port: int | None = None) -> AppSession:

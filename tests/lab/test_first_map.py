@@ -102,6 +102,29 @@ def test_units_move_to_their_own_places(unmapped):
     np.testing.assert_array_equal(_places(explorer), wanted.loc[units].to_numpy())
 
 
+def test_vectors_that_change_meanwhile_move_no_unit_to_another_s_place(unmapped):
+    """Vectors in another order and of fewer units, stored while it opens: each unit gets its own place, or none."""
+    units, vectors = unmapped.embeddings()
+    first = unmapped._maps.first
+
+    def changed(name):
+        frame = first(name)
+        unmapped.embed(vectors[::-1][:100], units=units[::-1][:100], progress=False)
+        return frame
+
+    unmapped._maps.first = changed
+
+    async def cell():
+        explorer = unmapped.explore("v3")
+        await _until(lambda: explorer.notice.work == "")
+        return explorer
+
+    explorer = asyncio.run(cell())
+    kept = unmapped.project(progress=False)
+    assert kept.index.tolist() == units[::-1][:100]
+    np.testing.assert_array_equal(_places(explorer), kept.reindex(units).to_numpy())
+
+
 @pytest.mark.parametrize("way", ["closed", "cancelled"])
 def test_closing_or_cancelling_ends_the_work(unmapped, way, monkeypatch):
     """The thread ends at its next step, no map is kept, and the explorer stays as it was; later the map can be made."""
