@@ -5,6 +5,6 @@ from slicelab.discovery._describe import describe
 from slicelab.discovery._discover import discover
 from slicelab.discovery._discover_rules import discover_rules
 from slicelab.discovery._match import drift, match
-from slicelab.discovery._project import project
+from slicelab.discovery._project import first_map, project
 
-__all__ = ["CandidateSlices", "describe", "discover", "discover_rules", "drift", "match", "project"]
+__all__ = ["CandidateSlices", "describe", "discover", "discover_rules", "drift", "first_map", "match", "project"]

@@ -58,3 +58,11 @@ def _folder() -> Path:
 
     names = ("numba", "umap-learn", "pynndescent", "numpy")
     return Path(platformdirs.user_cache_dir("slicelab"), "numba", "-".join(version(name) for name in names))
+
+
+def load_kernels() -> Any:
+    """Return the module `_kernels`, compiled; the first call of a process takes a second, the first ever some more."""
+    with kept_code():
+        from slicelab.discovery import _kernels
+
+        return _kernels

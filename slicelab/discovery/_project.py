@@ -1,4 +1,4 @@
-"""UMAP, and the only file that imports it: the 2-D map that people see and the few dimensions that are clustered."""
+"""The 2-D map that people see, and the few dimensions that are clustered: the only file that imports umap-learn."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import numpy.typing as npt
 
 from slicelab.core import check_matrix
 from slicelab.discovery._kept_code import kept_code
+from slicelab.discovery._layout import OnEpoch, lay_out
+from slicelab.discovery._neighbours import nearest_all, principal_points
 
 FloatMatrix = npt.NDArray[np.float32]
 log = logging.getLogger("slicelab")
 
 MAX_FEATURES = 50
+EXTENT = 10.0
 SMALLEST = 6
 """Fewer rows than this have no neighbourhood to speak of: their principal components are the map."""
 
@@ -164,20 +167,31 @@ def _connected(indices: npt.NDArray[np.int64]) -> bool:
 
 
 def project(
-    embeddings: npt.ArrayLike, *, random_state: int = 0, n_neighbors: int = 15, min_dist: float = 0.1
+    embeddings: npt.ArrayLike,
+    *,
+    random_state: int = 0,
+    n_neighbors: int = 15,
+    min_dist: float = 0.1,
+    on_epoch: OnEpoch | None = None,
+    progress: bool = False,
 ) -> FloatMatrix:
-    """Make the 2-D map of embeddings that people look at.
+    """Make the 2-D map of embeddings that people look at, by UMAP (McInnes et al. 2018).
 
     Parameters
     ----------
     embeddings
         (n, d) finite numbers, one row per unit.
     random_state, n_neighbors, min_dist
-        Handed to UMAP. The same seed gives the same map.
+        As umap-learn's. The same seed gives the same map.
+    on_epoch
+        Called about every 20 epochs with the map as it is then (float32 (n, 2)), the number of epochs that were run,
+        and that of all. What it raises ends the work.
+    progress
+        Show a progress bar.
 
     Returns
     -------
-    float32 (n, 2), rows in order.
+    float32 (n, 2), rows in order. With fewer than 6 rows, or rows that are all the same: `first_map`.
 
     Raises
     ------
@@ -186,9 +200,40 @@ def project(
 
     Notes
     -----
-    Slices are not searched on this map: two dimensions tear neighbours apart.
+    The neighbours are those in the full space: exactly up to 20,000 rows, above that nearly all of them. Time is linear
+    in the rows above that. Slices are not searched on this map: two dimensions tear neighbours apart.
     """
-    features = reduce_features(check_matrix(embeddings, "embeddings"))
-    return embed_features(
-        features, n_components=2, n_neighbors=n_neighbors, min_dist=min_dist, random_state=random_state
+    features = check_matrix(embeddings, "embeddings")
+    n = len(features)
+    if n < SMALLEST or np.ptp(features, axis=0).max(initial=0) == 0:
+        return first_map(features)
+    return lay_out(
+        features,
+        nearest_all(features, max(2, min(n_neighbors, n - 1))),
+        random_state=random_state,
+        min_dist=min_dist,
+        on_epoch=on_epoch,
+        progress=progress,
     )
+
+
+def first_map(embeddings: npt.ArrayLike) -> FloatMatrix:
+    """Make a map that is there at once: the first two principal components.
+
+    Parameters
+    ----------
+    embeddings
+        (n, d) finite numbers, one row per unit.
+
+    Returns
+    -------
+    float32 (n, 2), rows in order, from -10 to 10 in the wider direction; 0 where there is no direction left.
+
+    Raises
+    ------
+    InvalidInputError
+        `embeddings` isn't a finite 2-D array.
+    """
+    points = principal_points(check_matrix(embeddings, "embeddings"))
+    extent = float(np.abs(points).max(initial=0))
+    return points * np.float32(EXTENT / extent) if extent > 0 else points

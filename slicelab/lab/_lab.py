@@ -30,6 +30,7 @@ from slicelab.core import (
     Work,
 )
 from slicelab.lab._discovering import discovery_apart, discovery_inputs
+from slicelab.lab._first_map import Arrival, Maps, running_loop
 from slicelab.lab._label_schema import define_classes
 from slicelab.lab._looking import Looking
 from slicelab.lab._pictures import Pictures
@@ -60,7 +61,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("slicelab")
 
 DEFAULT = "default"
-MAP = "map of "
 
 
 class Lab:
@@ -83,6 +83,7 @@ class Lab:
         self._cases = Cases(connection.records, name)
         self._queues = Queues(connection.records, name)
         self._vectors = Vectors(connection, name)
+        self._maps = Maps(self._vectors)
         self._schemas = LabelSchemas(connection.records, name)
         self._units = Units(self._datasets, name, cache=connection.home / "cache")
         self._pictures = Pictures(self._units, cache=connection.home / "cache" / "thumbnails")
@@ -225,20 +226,16 @@ class Lab:
         """Tell whether units have vectors of that name."""
         return self._vectors.identity(name) is not None
 
-    def project(self, name: str = DEFAULT, *, random_state: int = 0) -> pd.DataFrame:
+    def has_map(self, name: str = DEFAULT) -> bool:
+        """Tell whether the map of these vectors is kept, so that `project` and `explore` have it at once."""
+        return self._maps.is_kept(name)
+
+    def project(self, name: str = DEFAULT, *, random_state: int = 0, progress: bool = True) -> pd.DataFrame:
         """Return the 2-D UMAP map of the vectors: DataFrame, index `unit`, columns x and y.
 
         It is computed once for the same vectors and kept.
         """
-        from slicelab.discovery import project
-
-        identity = f"{self._vectors.identity(name)} umap seed {random_state}"
-        units, vectors = self._vectors.load(name)
-        if self._vectors.identity(MAP + name) != identity:
-            points = project(vectors, random_state=random_state)
-            self._vectors.save(MAP + name, units, points, identity=identity)
-        units, points = self._vectors.load(MAP + name)
-        return pd.DataFrame(points, index=pd.Index(units, name="unit"), columns=["x", "y"])
+        return self._maps.make(name, random_state=random_state, progress=progress)
 
     def discover(
         self,
@@ -368,6 +365,9 @@ class Lab:
     def explore(self, model: str, *, embeddings: str = DEFAULT, **options: Any) -> Explorer:
         """Open the widget: map, slices, pictures, and curation by hand.
 
+        Where no map is kept yet, a notebook gets the first two principal components at once; the units move to their
+        places on the UMAP map while that is made, and the notebook stays free. Elsewhere it is made first.
+
         Parameters
         ----------
         model
@@ -382,13 +382,16 @@ class Lab:
 
         if embeddings == DEFAULT and not self.has_embeddings():
             self.embed()
-        points = self.project(embeddings)
+        points, loop = self._maps.kept(embeddings), running_loop()
+        unfinished = points is None and loop is not None
+        if points is None:
+            points = self.project(embeddings) if loop is None else self._maps.first(embeddings)
         units = self._units.frame(model)
         units = units.loc[units.index[units.index.isin(points.index)]]
         failures = self._looking.failures([model, *(m for m in self.models if m != model)], units.index)
         if failures.shape[1] > 1:
             units["wrong under"] = who_fails(failures)
-        return Explorer(
+        explorer = Explorer(
             units,
             points.loc[units.index].to_numpy(np.float32),
             desk=self,
@@ -397,6 +400,9 @@ class Lab:
             failures=failures,
             **options,
         )
+        if loop is not None and unfinished:
+            Arrival(self._maps, embeddings, explorer, units.index, loop).start()
+        return explorer
 
     def open_app(self, explorer: Explorer | None = None, *, port: int | None = None) -> AppSession:
         """Open FiftyOne's App on this dataset, with SliceLab's operators and panel in it.

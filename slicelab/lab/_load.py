@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from slicelab.core import Finding, InvalidInputError, LoadRefusedError, LoadReport, Predictions, SampleTable, Task
+from slicelab.lab._first_map import running_loop, warm_up
 from slicelab.lab._lab import Lab
 from slicelab.store import Datasets, connect, read_foreign
 
@@ -143,7 +144,10 @@ def open_lab(name: str) -> Lab:
     """
     connection = connect()
     Datasets(connection).info(name)
-    return Lab(connection, name)
+    lab = Lab(connection, name)
+    if running_loop() is not None and not lab.has_map():
+        warm_up()  # while the notebook goes on
+    return lab
 
 
 class _Clock:

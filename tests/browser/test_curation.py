@@ -22,6 +22,7 @@ os.environ["SLICELAB_HOME"] = "<home>"
 import slicelab as sl
 lab = sl.load("parts", "<folder>/images", "<folder>/labels.csv", {"v3": "<folder>/v3.csv", "v4": "<folder>/v4.csv"})
 lab.embed(progress=False)
+lab.project(progress=False)  # the map may not move under the mouse
 found = lab.discover("v3", progress=False)
 explorer = lab.explore("v3")
 """
@@ -36,6 +37,7 @@ explorer = lab.explore("v3")
 ODD = """
 odd = sl.load("odd", "<folder>/odd", "<folder>/odd.csv", {"v3": "<folder>/odd.csv"}, progress=False)
 odd.embed(progress=False)
+odd.project(progress=False)
 """
 SHOW_ODD = """
 whole = open("<folder>/odd/broken.png", "rb").read()

@@ -1,6 +1,9 @@
 """What is compiled for UMAP is there for the next process."""
 
 import importlib.util
+import os
+import subprocess
+import sys
 
 import numba
 
@@ -53,3 +56,19 @@ def test_without_a_place_it_is_compiled_as_ever(tmp_path, monkeypatch):
         exec("@numba.njit\ndef f(x):\n    return x + 1", namespace)
     assert namespace["f"](1) == 2
     assert not list(tmp_path.rglob("*.nbc"))
+
+
+def test_kernels_are_found_again_by_the_next_process(tmp_path):
+    """The map's kernels are compiled once for all processes; where nothing can be kept they work all the same."""
+    code = (
+        "from slicelab.discovery._kept_code import load_kernels\n"
+        "k = load_kernels()\n"
+        "print(*(sum(f.stats.cache_hits.values()) for f in (k.pull_and_push, k.smooth_knn, k.measure_again)))\n"
+        "import numpy as np\n"
+        "print(k.smooth_knn(np.array([[0, 1, 2]], np.float32), 1.0).shape)"
+    )
+    (tmp_path / "file").touch()
+    for folder, hits in (("kept", "0 0 0"), ("kept", "1 1 1"), ("file/below", "0 0 0")):
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / folder)}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+        assert done.stdout.splitlines() == [hits, "(1, 3)"]

@@ -1,0 +1,246 @@
+"""The map that people look at: the same on every run, as good as umap-learn's, and there for any data."""
+
+import numpy as np
+import pytest
+from sklearn.manifold import trustworthiness
+from sklearn.neighbors import NearestNeighbors
+
+from slicelab.core import InvalidInputError
+from slicelab.discovery import _neighbours, first_map, project
+from slicelab.discovery._layout import fuzzy_graph
+from slicelab.discovery._neighbours import nearest_all
+
+
+def _clusters(n=400, d=12, groups=8, seed=0):
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=(groups, d))[np.arange(n) % groups] * 2 + rng.normal(size=(n, d))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """The digits as grey values."""
+    from sklearn.datasets import load_digits
+
+    return load_digits().data.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def reference(digits):
+    """Their map by umap-learn, from the same embeddings."""
+    import umap
+
+    return umap.UMAP(random_state=0, n_jobs=1).fit_transform(digits)
+
+
+def _kept(rows, points, k=15):
+    near = [NearestNeighbors(n_neighbors=k).fit(x).kneighbors(return_distance=False) for x in (rows, points)]
+    return np.mean([len(np.intersect1d(a, b)) / k for a, b in zip(*near, strict=True)])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_it_is_as_good_as_umap_learn(digits, reference):
+    """Trustworthiness is within 0.01 of umap-learn's, and at least 97 % as many neighbours stay neighbours."""
+    points = project(digits)
+    assert points.shape == (len(digits), 2)
+    assert points.dtype == np.float32
+    ours, theirs = (trustworthiness(digits, p, n_neighbors=15) for p in (points, reference))
+    assert ours > theirs - 0.01
+    assert _kept(digits, points) > 0.97 * _kept(digits, reference)
+
+
+def test_a_seed_makes_the_map():
+    """The same seed gives the same points to the last bit, another seed other ones, and no input is changed."""
+    vectors = _clusters()
+    before = vectors.copy()
+    first = project(vectors)
+    np.testing.assert_array_equal(project(vectors), first)
+    np.testing.assert_array_equal(vectors, before)
+    assert np.abs(project(vectors, random_state=1) - first).max() > 0.1
+
+
+def test_the_graph_is_that_of_umap_learn(digits):
+    """The fuzzy graph has the edges and strengths that umap-learn gives it."""
+    from umap.umap_ import fuzzy_simplicial_set
+
+    indices, distances = nearest_all(digits, 15)
+    wanted, *_ = fuzzy_simplicial_set(
+        digits, 15, np.random.RandomState(0), "euclidean", knn_indices=indices, knn_dists=distances
+    )
+    got = fuzzy_graph((indices, distances))
+    assert abs(got - wanted).max() < 1e-4
+
+
+@pytest.mark.parametrize(("n", "d", "k"), [(2500, 8, 15), (1025, 70, 5), (12, 3, 12), (7, 1, 3)])
+def test_neighbours_are_exact(n, d, k):
+    """All rows' neighbours are those of an independent search, at blocks' edges too; a row is its own first."""
+    rows = _clusters(n, d) + 100
+    indices, distances = nearest_all(rows, k)
+    wanted, _ = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(rows.astype(float)).kneighbors(rows)
+    np.testing.assert_array_equal(indices[:, 0], np.arange(n))
+    np.testing.assert_allclose(distances, wanted, atol=2e-3)
+    np.testing.assert_allclose(np.linalg.norm(rows[:, None] - rows[indices], axis=2), distances, atol=2e-3)
+    assert all(len(set(row)) == k for row in indices.tolist())
+
+
+def test_neighbours_in_cells_are_nearly_exact(monkeypatch):
+    """The search in cells misses at most three neighbours in a hundred, and is the same on every run."""
+    rows = _clusters(6000, 80, groups=200)
+    exact, _ = nearest_all(rows, 15)
+    monkeypatch.setattr(_neighbours, "EXACT_ROWS", 1000)
+    found, distances = nearest_all(rows, 15)
+    np.testing.assert_array_equal(nearest_all(rows, 15)[0], found)
+    np.testing.assert_array_equal(found[:, 0], np.arange(6000))
+    assert (np.diff(distances, axis=1) >= 0).all()
+    assert np.mean([len(np.intersect1d(a, b)) / 15 for a, b in zip(exact, found, strict=True)]) > 0.97
+
+
+def test_cells_without_enough_rows_are_filled(monkeypatch):
+    """Where a row's cells hold fewer rows than are asked for, others are measured: no place stays empty."""
+    monkeypatch.setattr(_neighbours, "EXACT_ROWS", 10)
+    monkeypatch.setattr(_neighbours, "PROBED", 1)
+    rows = np.vstack([_clusters(300, 4), 1000 + np.arange(8).reshape(2, 4)]).astype(np.float32)
+    indices, distances = nearest_all(rows, 15)
+    assert np.isfinite(distances).all()
+    assert indices.min() >= 0
+    assert all(len(set(row)) == 15 for row in indices.tolist())
+
+
+@pytest.mark.parametrize("copies", [2, 40])
+def test_duplicates_lie_together(copies):
+    """Every row many times over: a finite map on which copies are nearer to each other than to the rest."""
+    vectors = np.repeat(_clusters(1200 // copies), copies, axis=0)
+    points = project(vectors)
+    assert np.isfinite(points).all()
+    middle = points.reshape(-1, copies, 2).mean(axis=1)
+    own = np.linalg.norm(points.reshape(-1, copies, 2) - middle[:, None], axis=2).mean()
+    assert own < 0.25 * np.linalg.norm(points - points.mean(axis=0), axis=1).mean()
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 5, 6, 7, 10, 16])
+def test_few_rows_get_a_map(n):
+    """However few rows there are, each gets a place of its own; fewer than six lie as in `first_map`."""
+    vectors = _clusters(max(n, 1), 4)[:n]
+    points = project(vectors)
+    assert points.shape == (n, 2)
+    assert np.isfinite(points).all()
+    assert len(np.unique(points, axis=0)) == n
+    if n < 6:
+        np.testing.assert_array_equal(points, first_map(vectors))
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [np.ones((50, 4)), np.zeros((50, 1)), np.zeros((3, 0)), np.arange(40.0)[:, None], np.eye(30), 1e-20 * np.eye(9)],
+    ids=["constant", "zeros", "no dimension", "one dimension", "all equally far", "tiny"],
+)
+def test_data_without_shape_gets_a_map(vectors):
+    """Constant rows, one dimension, rows that are all equally far from each other: finite points."""
+    for points in (project(vectors), first_map(vectors)):
+        assert points.shape == (len(vectors), 2)
+        assert np.isfinite(points).all()
+
+
+def test_more_neighbours_than_rows_is_all_of_them():
+    """n_neighbors beyond the rows takes all rows."""
+    vectors = _clusters(12, 4)
+    np.testing.assert_array_equal(project(vectors, n_neighbors=500), project(vectors, n_neighbors=11))
+
+
+def test_settings_change_the_map():
+    """min_dist spreads the points: their nearest neighbours on the map are farther away."""
+    vectors = _clusters(300)
+    apart = [
+        np.median(NearestNeighbors(n_neighbors=1).fit(p).kneighbors()[0])
+        for p in (project(vectors, min_dist=0.0), project(vectors, min_dist=0.8))
+    ]
+    assert apart[1] > 1.5 * apart[0]
+
+
+def test_pieces_far_apart_stay_apart():
+    """A neighbour graph in two pieces: a finite map with both of them, not mixed, and the same on every run."""
+    vectors = np.vstack([_clusters(100), _clusters(100, seed=1) + 1000])
+    points = project(vectors)
+    np.testing.assert_array_equal(project(vectors), points)
+    near = NearestNeighbors(n_neighbors=5).fit(points).kneighbors(return_distance=False)
+    assert ((near < 100) == (np.arange(200) < 100)[:, None]).all()
+
+
+def test_its_steps_are_told():
+    """on_epoch gets copies of the whole map at rising epochs up to the last, which is the result."""
+    steps = []
+    points = project(_clusters(), on_epoch=lambda *step: steps.append(step))
+    epochs = [epoch for _, epoch, _ in steps]
+    assert epochs == list(range(20, 501, 20))
+    assert {total for *_, total in steps} == {500}
+    assert all(seen.shape == (400, 2) and seen.dtype == np.float32 for seen, *_ in steps)
+    assert not np.array_equal(steps[0][0], steps[1][0])
+    np.testing.assert_array_equal(steps[-1][0], points)
+    np.testing.assert_array_equal(project(_clusters()), points)  # looking changes nothing
+
+
+def test_it_can_be_interrupted():
+    """What on_epoch raises, as an interruption does, ends the work, and the next map is as ever."""
+    seen = []
+
+    def stop(_points, epoch, _total):
+        seen.append(epoch)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        project(_clusters(), on_epoch=stop)
+    assert seen == [20]
+    np.testing.assert_array_equal(project(_clusters()), project(_clusters()))
+
+
+def test_progress_is_shown(capsys):
+    """A bar is shown when it is asked for, and only then."""
+    project(_clusters())
+    assert capsys.readouterr().err == ""
+    project(_clusters(), progress=True)
+    assert "Laying out the map" in capsys.readouterr().err
+
+
+def test_the_first_map_is_the_principal_components():
+    """It spans the plane of the two strongest singular vectors, strongest first, and reaches to 10."""
+    vectors = _clusters(300, 40) * np.linspace(3, 1, 40, dtype=np.float32)
+    points = first_map(vectors)
+    centred = vectors.astype(float) - vectors.mean(axis=0, dtype=float)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    wanted = u[:, :2] * s[:2]
+    for axis in (0, 1):
+        assert abs(np.corrcoef(points[:, axis], wanted[:, axis])[0, 1]) > 0.999
+    assert np.abs(points).max() == pytest.approx(10)
+    assert points.std(axis=0)[0] > points.std(axis=0)[1]
+    np.testing.assert_array_equal(first_map(vectors), points)
+
+
+@pytest.mark.parametrize("make", [project, first_map])
+@pytest.mark.parametrize(
+    ("vectors", "words"),
+    [(np.zeros(4), "must be 2-D"), ([["a", "b"]], "must be numbers"), ([[1.0, np.nan]], "must be finite")],
+)
+def test_bad_vectors_are_refused(make, vectors, words):
+    """What isn't a finite matrix is an error that says so."""
+    with pytest.raises(InvalidInputError, match=words):
+        make(vectors)
+
+
+def test_umap_is_not_imported():
+    """A map costs no import of umap-learn, pynndescent or scikit-learn."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, numpy as np; from slicelab.discovery import project, first_map\n"
+        "rows = np.random.default_rng(0).normal(size=(60, 5)); project(rows); first_map(rows)\n"
+        "print({'umap', 'pynndescent', 'sklearn', 'torch', 'fiftyone'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_read_only_vectors_are_projected(tmp_path):
+    """Vectors that are mapped from a file, as the store gives them, are read where they are."""
+    np.save(tmp_path / "vectors.npy", _clusters(60))
+    mapped = np.load(tmp_path / "vectors.npy", mmap_mode="r")
+    np.testing.assert_array_equal(project(mapped), project(_clusters(60)))
