@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from slicelab.core import Candidate, InvalidInputError, check_matrix, visible
-from slicelab.discovery._project import FloatMatrix, embed_features, nearest
+from slicelab.discovery._project import FloatMatrix, nearest, project
 
 NEIGHBOURS = 10
 COLUMNS = (
@@ -35,8 +35,6 @@ class CandidateSlices(Sequence[Candidate]):
     ----------
     candidates
         In order.
-    features
-        float32 (n, k), the reduced embeddings that were searched.
     embeddings
         float32 (n, d), as given; also an attribute.
     ids
@@ -53,7 +51,6 @@ class CandidateSlices(Sequence[Candidate]):
         self,
         candidates: tuple[Candidate, ...],
         *,
-        features: FloatMatrix,
         embeddings: FloatMatrix,
         ids: tuple[str, ...] = (),
         projection: FloatMatrix | None = None,
@@ -61,7 +58,6 @@ class CandidateSlices(Sequence[Candidate]):
         leads: Callable[[], tuple[Candidate, ...]] | None = None,
     ) -> None:
         self._candidates = candidates
-        self._features = features
         self.embeddings = embeddings
         self._projection = projection
         self._random_state = random_state
@@ -95,9 +91,7 @@ class CandidateSlices(Sequence[Candidate]):
         """The 2-D UMAP map, float32 (n, 2), rows as given."""
         if self._projection is not None:
             return self._projection
-        return embed_features(
-            self._features, n_components=2, n_neighbors=15, min_dist=0.1, random_state=self._random_state
-        )
+        return project(self.embeddings, random_state=self._random_state)
 
     def assign(self, new_embeddings: npt.ArrayLike, *, leads: bool = False) -> FloatMatrix:
         """Say how strongly unseen rows belong to each slice.

@@ -15,7 +15,15 @@ from slicelab.discovery._candidates import CandidateSlices
 from slicelab.discovery._check_units import check_column, check_confidences, check_failures, check_rest
 from slicelab.discovery._confirm import hold_out, q_values
 from slicelab.discovery._explain import Explained, Judged, explain
-from slicelab.discovery._populations import canonical_order, class_codes, group_codes, halves, populations, tied
+from slicelab.discovery._populations import (
+    canonical_order,
+    class_codes,
+    group_codes,
+    halves,
+    landmark_limits,
+    populations,
+    tied,
+)
 from slicelab.discovery._project import FloatMatrix, reduce_features
 from slicelab.discovery._search import LEADS, Found, Landscape, coherence, find, jaccard, leads, stability
 
@@ -130,6 +138,10 @@ def discover(
     group that stands out most is taken. A vote among the 15 nearest neighbours smooths the edges. Failures choose
     among groups that the vectors alone have made; predictions and confidences do not.
 
+    Of more than 30,000 units a random part, chosen without a look at the failures, is laid out; each of these landmarks
+    stands for the units nearest to it, with all their failures. A group then consists of whole neighbourhoods of
+    landmarks, and one that is smaller than those isn't found.
+
     The same search is run on the failures of either half of the units alone; what it finds is tested, exactly, on the
     other half, against its class and against units of the same confidence. The q-value is Benjamini and Hochberg's
     over every group so tried; a slice is "confirmed" where a group of at least half overlap (Jaccard) reaches 0.1.
@@ -164,7 +176,6 @@ def discover(
     candidates.sort(key=_rank)
     return CandidateSlices(
         tuple(_with_names(candidates[:max_slices])),
-        features=units.features[back],
         embeddings=vectors,
         ids=tuple(ids or ()),
         projection=None if projection is None else check_matrix(projection, "projection", rows=n),
@@ -214,13 +225,14 @@ def _search_all(units: _Units, random_state: int, *, workers: int, progress: boo
 
     todo = populations(units.codes, units.failures)
     run = Parallel(n_jobs=min(workers, max(len(todo), 1)), return_as="generator")
-    results = run(delayed(_search)(units, rows, random_state) for rows in todo)
+    limits = landmark_limits([len(rows) for rows in todo])
+    results = run(delayed(_search)(units, rows, random_state, limit) for rows, limit in zip(todo, limits, strict=True))
     return list(tqdm(results, desc="classes", total=len(todo), disable=not progress, leave=False))
 
 
-def _search(units: _Units, rows: IntArray, random_state: int) -> _Searched:
+def _search(units: _Units, rows: IntArray, random_state: int, limit: int) -> _Searched:
     """Find the groups of one population, and try those that either half finds on the other half."""
-    landscape = Landscape(units.features[rows], random_state)
+    landscape = Landscape(units.features[rows], random_state, limit)
     failures, half, codes = units.failures[rows], units.half[rows], units.codes[rows]
     confidences = None if units.confidences is None else units.confidences[rows]
     if confidences is not None and not np.isfinite(confidences).all():

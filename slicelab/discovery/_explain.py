@@ -13,7 +13,7 @@ from slicelab.core import Candidate, HeldOut, Rule
 from slicelab.discovery._confirm import ALPHA, kind_of, pool
 from slicelab.discovery._describe import describe
 from slicelab.discovery._scan import ClusterTree
-from slicelab.discovery._search import Found, Landscape, membership
+from slicelab.discovery._search import Found, Landscape, Node, membership
 from slicelab.evaluation import wilson_interval
 
 FloatArray = npt.NDArray[np.float64]
@@ -108,7 +108,7 @@ def explain(judged: Judged, order: IntArray, columns: Explained, canonical: IntA
         description=_description(words, confusion, rule),
         unit_ids=tuple(columns.ids[i] for i in rows[at]) if columns.ids else (),
         details={"confusion": confusion} if confusion else {},
-        tree=PopulationTree(judged.landscape.maps[judged.found.node.on].tree, rows, columns, len(order)),
+        tree=PopulationTree(judged.landscape, judged.found.node.on, rows, columns, len(order)),
         node=judged.found.node.number,
     )
 
@@ -117,10 +117,16 @@ def explain(judged: Judged, order: IntArray, columns: Explained, canonical: IntA
 class PopulationTree:
     """A tree of a population, whose groups can be looked at one by one."""
 
-    clusters: ClusterTree
+    landscape: Landscape
+    on: int
     rows: IntArray
     columns: Explained
     n_rows: int
+
+    @property
+    def clusters(self) -> ClusterTree:
+        """The tree over its landmarks."""
+        return self.landscape.maps[self.on].tree
 
     def parent(self, node: int) -> Candidate | None:
         """Return the group above, or None at the top."""
@@ -135,7 +141,7 @@ class PopulationTree:
         return tuple(sorted(parts, key=lambda part: -part.failure_rate))
 
     def _candidate(self, node: int) -> Candidate:
-        members = self.rows[self.clusters.leaves(node)]
+        members = self.rows[np.flatnonzero(self.landscape.spread(self.landscape.mask(Node(self.on, node))))]
         strength = np.zeros(self.n_rows, np.float32)
         strength[members] = 1.0
         total = float(self.columns.failures[members].sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,9 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Objects = npt.NDArray[np.object_]
 
+LANDMARKS = 30_000
+"""Of more units than this in all, a random part stands for all of them."""
+FEWEST_LANDMARKS = 1_000
 MIN_UNITS = 60
 MIN_FAILURES = 5
 
@@ -85,6 +89,14 @@ def populations(codes: IntArray, failures: FloatArray) -> list[IntArray]:
     if len(small) > 1 and searchable(failures[pooled := np.sort(np.concatenate(small))]):
         large.append(pooled)
     return large
+
+
+def landmark_limits(sizes: Sequence[int]) -> list[int]:
+    """Share the landmarks out among populations of these sizes, in proportion; none gets fewer than 1,000."""
+    total = sum(sizes)
+    if total <= LANDMARKS:
+        return list(sizes)
+    return [max(FEWEST_LANDMARKS, size * LANDMARKS // total) for size in sizes]
 
 
 def searchable(failures: FloatArray) -> bool:

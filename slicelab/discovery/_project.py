@@ -17,6 +17,7 @@ FloatMatrix = npt.NDArray[np.float32]
 log = logging.getLogger("slicelab")
 
 MAX_FEATURES = 50
+MANY_ROWS = 30_000
 EXTENT = 10.0
 SMALLEST = 6
 """Fewer rows than this have no neighbourhood to speak of: their principal components are the map."""
@@ -42,7 +43,10 @@ def reduce_features(embeddings: FloatMatrix) -> FloatMatrix:
     if not min(embeddings.shape):
         return np.zeros((len(embeddings), 1), np.float32)
     k = min(MAX_FEATURES, *embeddings.shape)
-    pca = PCA(k, svd_solver="randomized" if min(embeddings.shape) > 4 * MAX_FEATURES else "full", random_state=0)
+    solver = "randomized" if min(embeddings.shape) > 4 * MAX_FEATURES else "full"
+    if len(embeddings) > MANY_ROWS:
+        solver = "covariance_eigh"  # one pass over the rows
+    pca = PCA(k, svd_solver=solver, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # constant input: no variance to explain
         scores = pca.fit_transform(embeddings)

@@ -189,6 +189,7 @@ def scan_tree(
     failures: FloatArray,
     *,
     weights: FloatArray | None = None,
+    counts: FloatArray | None = None,
     gaps: FloatArray | None = None,
     penalty: float = PENALTY,
     min_size: int = MIN_SIZE,
@@ -204,6 +205,8 @@ def scan_tree(
         float64 (n,) in [0, 1].
     weights
         float64 (n,), how often each unit counts (0 for units not to look at); None: all once.
+    counts
+        float64 (n,), how many units each leaf stands for, whatever their weights; None: one.
     gaps
         `conductance` of the tree: a node whose children both stand out and are apart (below `GAP`) is never taken
         whole. None: no such rule.
@@ -223,7 +226,8 @@ def scan_tree(
     if not 0 < base_rate < 1:
         return {}
     gain = likelihood_ratio(size, failed, base_rate) - penalty * np.log(n)
-    gain[(tree.sizes < min_size) | (size < 1) | (size > max_share * n)] = -np.inf
+    units = tree.sizes if counts is None else tree.totals(counts)
+    gain[(units < min_size) | (size < 1) | (size > max_share * n)] = -np.inf
     apart = np.zeros(len(tree.children), bool) if gaps is None else gaps < GAP
     best, whole = _best_below(tree, gain, apart)
     chosen, stack = [], [2 * tree.n_leaves - 2]

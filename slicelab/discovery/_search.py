@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -71,39 +71,89 @@ class ClusterMap:
 class Landscape:
     """How the units of a population lie, seen without their failures.
 
+    Maps and trees are over its landmarks. These are all units, or where there are too many a random part of them,
+    each of which stands for the units that it is the nearest landmark of.
+
     Parameters
     ----------
     features
         float32 (n, k), reduced embeddings.
     random_state
-        Seed of the map.
+        Seed of the maps, and of the choice of landmarks.
+    limit
+        At most so many landmarks.
     """
 
     features: FloatMatrix
     random_state: int
+    limit: int
+
+    @cached_property
+    def landmarks(self) -> IntArray | None:
+        """Which units are landmarks, ascending; None: all."""
+        n = len(self.features)
+        if n <= self.limit:
+            return None
+        return np.sort(np.random.default_rng(self.random_state).choice(n, self.limit, replace=False))
+
+    @cached_property
+    def cells(self) -> IntArray | None:
+        """The position among the landmarks of the one that stands for each unit, int64 (n,); None: every unit's own."""
+        if self.landmarks is None:
+            return None
+        cells = nearest(self.points, 1, queries=self.features)[0][:, 0]
+        cells[self.landmarks] = np.arange(len(self.landmarks))  # among twins too
+        return cells
+
+    @cached_property
+    def points(self) -> FloatMatrix:
+        """Features of the landmarks, float32 (m, k)."""
+        return self.features if self.landmarks is None else self.features[self.landmarks]
+
+    @cached_property
+    def counts(self) -> FloatArray:
+        """How many units each landmark stands for, float64 (m,)."""
+        return np.ones(len(self.points)) if self.cells is None else np.bincount(self.cells).astype(np.float64)
+
+    def at_landmarks(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return what the landmarks themselves have of a value per unit: (m,) of (n,)."""
+        return values if self.landmarks is None else values[self.landmarks]
+
+    def gather(self, failures: FloatArray, weights: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
+        """Return the mean failure of the units that each landmark stands for, and their weight: float64 (m,) each."""
+        weights = np.ones(len(failures)) if weights is None else weights
+        if self.cells is None:
+            return failures, weights
+        total: FloatArray = np.bincount(self.cells, weights=weights).astype(np.float64)
+        failed = np.bincount(self.cells, weights=weights * failures)
+        return np.divide(failed, total, out=np.zeros(len(total)), where=total > 0), total
+
+    def spread(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Give each unit what its landmark has: (n,) of (m,)."""
+        return values if self.cells is None else values[self.cells]
 
     @cached_property
     def neighbours(self) -> IntArray:
-        """Every unit and its 15 nearest, int64 (n, 16), itself first."""
+        """Every landmark and its 15 nearest, int64 (m, 16), itself first."""
         return self._nearest[0][:, : VOTERS + 1]
 
     @cached_property
     def _nearest(self) -> tuple[IntArray, FloatMatrix]:
-        return nearest(self.features, max(VOTERS + 1, self._n_neighbors))
+        return nearest(self.points, max(VOTERS + 1, self._n_neighbors))
 
     @property
     def _n_neighbors(self) -> int:
-        """Of the maps: more where there are more units."""
-        return int(np.clip(np.sqrt(len(self.features)) / 3, 8, 30))
+        """Of the maps: more where there are more landmarks."""
+        return int(np.clip(np.sqrt(len(self.points)) / 3, 8, 30))
 
     @cached_property
     def maps(self) -> tuple[ClusterMap, ...]:
         """Maps from one seed each."""
-        count = MAPS if len(self.features) <= MANY else MAPS_OF_MANY
+        count = MAPS if len(self.points) <= MANY else MAPS_OF_MANY
         made = []
         for seed in range(self.random_state, self.random_state + count):
             points = embed_features(
-                self.features,
+                self.points,
                 n_components=5,
                 n_neighbors=self._n_neighbors,
                 min_dist=0.0,
@@ -116,7 +166,7 @@ class Landscape:
         return tuple(made)
 
     def scan(self, failures: FloatArray, weights: FloatArray | None = None) -> list[tuple[Node, Mask]]:
-        """Return the nodes that stand out on most maps, best first, and their units (bool (n,)).
+        """Return the nodes that stand out on most maps, best first, and their landmarks (bool (m,)).
 
         Parameters
         ----------
@@ -132,7 +182,7 @@ class Landscape:
         for at in range(len(self.maps)):
             gains |= self.chosen_on(at, failures, weights)
         masks = {node: self.mask(node) for node in gains}
-        taken = np.zeros(len(self.features), bool)
+        taken = np.zeros(len(self.points), bool)
         kept = []
         for node in sorted(gains, key=lambda node: (-gains[node], node)):
             inside = masks[node]
@@ -145,7 +195,8 @@ class Landscape:
     def chosen_on(self, at: int, failures: FloatArray, weights: FloatArray | None = None) -> dict[Node, float]:
         """Return what each node that one map proposes earns."""
         one = self.maps[at]
-        chosen = scan_tree(one.tree, failures, weights=weights, gaps=one.gaps)
+        means, totals = self.gather(failures, weights)
+        chosen = scan_tree(one.tree, means, weights=totals, counts=self.counts, gaps=one.gaps)
         return {Node(at, number): gain for number, gain in chosen.items()}
 
     def _agreement(self, node: Node, masks: Mapping[Node, Mask]) -> float:
@@ -159,33 +210,35 @@ class Landscape:
         return float(np.mean(known)) if known else 1.0
 
     def mask(self, node: Node) -> Mask:
-        """Return the units of a node, bool (n,)."""
-        inside = np.zeros(len(self.features), bool)
+        """Return the landmarks of a node, bool (m,)."""
+        inside = np.zeros(len(self.points), bool)
         inside[self.maps[node.on].tree.leaves(node.number)] = True
         return inside
 
     def groups(self, exact: Sequence[Mask]) -> list[tuple[Mask, FloatArray]]:
         """Smooth the ragged edges that cutting a tree leaves.
 
-        A unit belongs to the group with the largest share of its neighbourhood (itself included), if that is half or
-        more. The share is its vote: how strongly it belongs.
+        A landmark belongs to the group with the largest share of its neighbourhood (itself included), if that is half
+        or more. The share is its vote: how strongly it belongs, and with it the units that it stands for.
 
         Parameters
         ----------
         exact
-            bool (n,) each; they don't overlap.
+            bool (m,) each, of the landmarks; they don't overlap.
 
         Returns
         -------
-        Members, bool (n,), and votes, float64 (n,), of each.
+        Members, bool (n,), and votes, float64 (n,), of each: of all units.
         """
         if not exact:
             return []
         votes = np.array([inside[self.neighbours].mean(axis=1) for inside in exact])
         smooth = [(votes.argmax(axis=0) == i) & (vote >= 0.5) for i, vote in enumerate(votes)]
-        if any(jaccard(a, b) < SCATTERED for a, b in zip(smooth, exact, strict=True)):
-            return list(zip(exact, votes, strict=True))  # too scattered to have edges
-        return list(zip(smooth, votes, strict=True))
+        scattered = any(jaccard(a, b) < SCATTERED for a, b in zip(smooth, exact, strict=True))  # without edges
+        return [
+            (self.spread(inside), self.spread(vote))
+            for inside, vote in zip(exact if scattered else smooth, votes, strict=True)
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,16 +302,19 @@ def leads(landscape: Landscape, failures: FloatArray, found: Sequence[Found]) ->
     """
     size = float(len(failures))
     every: list[tuple[float, Node]] = []
+    means, counts = landscape.gather(failures)
     for at, one in enumerate(landscape.maps):
-        failed = one.tree.totals(failures)
-        sizes = one.tree.sizes.astype(np.float64)
+        failed = one.tree.totals(means * counts)
+        sizes = one.tree.totals(counts)
         base_rate = failed[-1] / size
         if not 0 < base_rate < 1:
             return []
         gain = likelihood_ratio(sizes, failed, base_rate)
         gain[(sizes < MIN_SIZE) | (sizes > MAX_SHARE * size)] = 0.0
         every += [(-float(gain[number]), Node(at, int(number))) for number in np.flatnonzero(gain)]
-    taken = np.any([group.inside for group in found], axis=0) if found else np.zeros(len(failures), bool)
+    taken = np.zeros(len(counts), bool)
+    for group in found:
+        taken |= landscape.at_landmarks(group.inside)
     exact: list[Mask] = []
     chosen = []
     for loss, node in sorted(every):
@@ -284,7 +340,10 @@ def stability(landscape: Landscape, failures: FloatArray, found: Sequence[Found]
     n = len(failures)
     drawn = [np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64) for _ in range(BOOTSTRAPS)]
     again = [[o.inside for o in find(landscape, failures, weights)] for weights in drawn]
-    again += [[landscape.mask(node) for node in landscape.chosen_on(at, failures)] for at in range(len(landscape.maps))]
+    again += [
+        [landscape.spread(landscape.mask(node)) for node in landscape.chosen_on(at, failures)]
+        for at in range(len(landscape.maps))
+    ]
     best = [[max((jaccard(each.inside, inside) for inside in run), default=0.0) for run in again] for each in found]
     return [float(np.mean(row)) for row in best]
 
@@ -307,7 +366,8 @@ def coherence(landscape: Landscape, inside: Mask, bands: IntArray) -> float:
     share is that of units drawn at random within every band.
     """
     near = landscape.neighbours[:, 1 : NEAR + 1]
-    if near.shape[1] == 0 or inside.all():
+    inside, bands = landscape.at_landmarks(inside), landscape.at_landmarks(bands)
+    if near.shape[1] == 0 or inside.all() or not inside.any():
         return float("nan")
     _, codes = np.unique(bands, return_inverse=True)
     share = np.bincount(codes, weights=inside) / np.bincount(codes)
@@ -324,8 +384,8 @@ def membership(landscape: Landscape, found: Found, failures: FloatArray) -> Floa
     failure has no part in it.
     """
     near = landscape.neighbours[:, 1:]
-    around = failures[near].mean(axis=1) if near.shape[1] else np.zeros(len(failures))
-    strength = 0.5 + 0.25 * (found.vote + around)
+    around = landscape.gather(failures)[0][near].mean(axis=1) if near.shape[1] else np.zeros(len(near))
+    strength = 0.5 + 0.25 * (found.vote + landscape.spread(around))
     return np.where(found.inside, np.minimum(strength, 1.0), np.minimum(found.vote, 0.499))
 
 
