@@ -82,10 +82,10 @@ def run(rounds: int) -> str:
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
         *(_line(name, step, noted) for name, step in STEPS.items()),
     ]
-    growth = ["| samples with two classifications | CPU s | twice as many cost |", "| ---: | ---: | ---: |"]
-    for before, n in zip((0, *GROWTH), GROWTH, strict=False):
-        ratio = median(noted[f"{n}"]) / median(noted[f"{before}"]) if before else 0
-        growth.append(f"| {n:,} | {spread(noted[f'{n}'])} | {f'{ratio:.2f} x' if before else ''} |")
+    growth = ["| samples with two classifications | CPU s | ms CPU for each more |", "| ---: | ---: | ---: |"]
+    for fewer, n in zip((0, *GROWTH), GROWTH, strict=False):
+        more = 1000 * (median(noted[f"{n}"]) - median(noted[f"{fewer}"])) / (n - fewer) if fewer else None
+        growth.append(f"| {n:,} | {spread(noted[f'{n}'])} | {'' if more is None else f'{more:.3f}'} |")
     said = f"Client and mongod CPU seconds; median (min to max) of {rounds} rounds."
     images = STEPS[EVALUATED].peer_items
     equal = f"Equal TP, FP and FN on each of {images} images: {', '.join(map(str, counts))} in all."
