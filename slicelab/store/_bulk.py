@@ -171,7 +171,7 @@ class BulkWriter:
         missed: list[Any] = []
         paths = ["key", "last_modified_at", *(f"{at}.{ids}" for at, ids, _, _ in parts)]
         for documents in stored_batches(self._stored, paths, where):
-            now = datetime.now(UTC).replace(microsecond=0)
+            now = datetime.now(UTC)
             updates = []
             for document in documents:
                 words = {

@@ -482,6 +482,23 @@ def test_fiftyone_heals_after_a_kill(home, python):
     assert said.splitlines()[-1:] == ["all of 10 samples, 3 times"], problem
 
 
+def test_fiftyone_deletes_datasets_after_its_database_moved(home, python):
+    """What FiftyOne keeps of the clients that were closed is forgotten: it needs it to delete a dataset."""
+    code = """
+from slicelab.store import connect
+from slicelab.store._fiftyone import repoint_fiftyone
+connection = connect()
+connection.prepare_fiftyone()
+import fiftyone as fo
+fo.Dataset("before", persistent=True).delete()
+repoint_fiftyone(connection.uri, connection.uri)
+fo.Dataset("after", persistent=True).delete()
+print(fo.list_datasets())
+"""
+    said, problem = python(code).communicate(timeout=120)
+    assert said.split() == ["[]"], problem
+
+
 def test_fiftyone_connected_elsewhere_is_refused(home, standalone, python):
     """When FiftyOne is connected to another database already, AlreadyConnectedError says what to do."""
     code = f"""

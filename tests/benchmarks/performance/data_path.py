@@ -1,224 +1,251 @@
 """Writing, reading, evaluating and thumbnails beside FiftyOne's public calls and Pillow.
 
-Both sides write to a database of their own of the same kind (SliceLab's mongod, journaled writes) and hold FiftyOne
-imported before anything is timed: what is compared is the calls. Each side times the same steps on the same values.
+Both sides work in turn, round by round, in one process with FiftyOne imported, on one database (SliceLab's mongod,
+journaled writes): what is compared is the calls. The peers' calls cost the same for each item, so they do fewer.
 """
 
 from __future__ import annotations
 
-import statistics
+import gc
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from tests.benchmarks.performance.measure import Comparison, Steps, compare, python, spread
+from tests.benchmarks.performance.measure import Steps, compare, python, spread
 
 if TYPE_CHECKING:
     from slicelab.core import Predictions, SampleTable
     from slicelab.store import Datasets
 
-SAMPLES = 4_000
-EVALUATED = 500
-GROWTH = (10_000, 20_000, 40_000)
+GROWTH = (5_000, 10_000, 20_000)
 BOXES = 10
-PICTURES = 100
-CACHED = 20
-TABLES = 10
 CLASSES = tuple(f"class{i}" for i in range(20))
 WIDTH, HEIGHT = 1280, 720
+PICTURES = 50
 
-GOALS = {
-    "samples with two classifications": ("add_samples", "8 x", SAMPLES),
-    "samples with ten boxes": ("add_samples", "12 x", SAMPLES),
-    "predictions of ten boxes, onto samples": ("set_values", "6 x", SAMPLES),
-    "evaluation at IoU 0.5: read, match, store": ("evaluate_detections", "15 x", EVALUATED),
-    "lab.evaluate: the same, mAP and intervals": ("evaluate_detections", "", EVALUATED),
-    "table of five columns": ("iter_samples", "20 x", SAMPLES),
-    "thumbnails of 1080p, cold": ("PIL, full-size resize", "4 x", PICTURES),
-    "thumbnails, cached": ("PIL, full-size resize", "100 x", PICTURES),
+
+@dataclass(frozen=True)
+class Step:
+    """What is compared: the peer's name, how many times its CPU seconds are to be saved, and for how many items.
+
+    `repeats`: how often our side does it, so that the clock sees it.
+    """
+
+    peer: str
+    goal: float | None
+    own_items: int
+    peer_items: int
+    repeats: int = 1
+
+
+CLASSIFIED = "samples with two classifications"
+BOXED = "samples with ten boxes"
+PREDICTED = "predictions of ten boxes, onto samples"
+EVALUATED = "evaluation at IoU 0.5: read, match, store"
+MEASURED = "lab.evaluate: that, mAP and intervals"
+TABLE = "table of six columns"
+COLD = "thumbnails of 1080p, cold"
+CACHED = "thumbnails of 1080p, cached"
+
+STEPS = {
+    CLASSIFIED: Step("add_samples", 8, 8_000, 2_000),
+    BOXED: Step("add_samples", 12, 4_000, 800),
+    PREDICTED: Step("set_values", 6, 4_000, 800),
+    EVALUATED: Step("evaluate_detections", 15, 800, 200),
+    MEASURED: Step("evaluate_detections", None, 800, 200),
+    TABLE: Step("iter_samples", 20, 8_000, 2_000, 5),
+    COLD: Step("PIL, full-size resize", 4, PICTURES, PICTURES),
+    CACHED: Step("PIL, full-size resize", 100, PICTURES, PICTURES, 20),
 }
-"""By step: its peer, how many times the peer's CPU seconds are to be saved, and how many items it is done for."""
 
-BESIDE = {"lab.evaluate: the same, mAP and intervals": "evaluation at IoU 0.5: read, match, store"}
-"""Steps of our side that stand beside another step of the peer."""
-
-REPEATED = {"table of five columns": TABLES, "thumbnails, cached": CACHED}
-"""How often the quick steps are done by our side, so that the clock sees them."""
+BESIDE = {MEASURED: EVALUATED, CACHED: COLD}
+"""Steps of ours that stand beside another step of the peer."""
 
 
 def run(rounds: int) -> str:
     """Run both sides in turn and return the tables."""
-    data = compare({"slicelab": python("data_path:ours"), "peer": python("data_path:fiftyone")}, rounds=rounds)
-    if any(ours["counts"] != data.values["peer"][0]["counts"] for ours in data.values["slicelab"]):
-        raise SystemExit("TP, FP and FN per image aren't those of evaluate_detections.")
-    tp, fp, fn = np.sum(data.values["peer"][0]["counts"], axis=0).tolist()
+    noted = _alone("data_path:interleaved", rounds)
     with tempfile.TemporaryDirectory() as folder:
         draw(Path(folder))
-        sides = {"slicelab": python("data_path:our_thumbnails", folder), "peer": python("data_path:pillow", folder)}
-        pictures = compare(sides, rounds=rounds)
+        noted |= _alone("data_path:pictures", folder, rounds)
+    counts = noted.pop("counts")
     lines = [
-        "| step | peer | goal | peer by own, CPU | ms CPU per item: own | peer | n |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
-        *(_line(step, data if step in data.steps["slicelab"] else pictures) for step in GOALS),
+        "| step | peer | goal | peer by own, CPU | own ms CPU per item | items | peer ms CPU per item | items |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        *(_line(name, step, noted) for name, step in STEPS.items()),
     ]
-    return "\n".join(
-        [
-            f"Client and mongod CPU; median (min to max) of {rounds} rounds, each side in a fresh process.",
-            "",
-            *lines,
-            "",
-            f"Evaluation: equal TP, FP and FN on each of {EVALUATED} images ({tp}, {fp}, {fn} in all).",
-            "",
-            *_growth(data),
-        ]
-    )
+    growth = ["| samples with two classifications | CPU s | ms CPU for each more |", "| ---: | ---: | ---: |"]
+    for fewer, n in zip((0, *GROWTH), GROWTH, strict=False):
+        more = 1000 * (median(noted[f"{n}"]) - median(noted[f"{fewer}"])) / (n - fewer) if fewer else None
+        growth.append(f"| {n:,} | {spread(noted[f'{n}'])} | {'' if more is None else f'{more:.3f}'} |")
+    said = f"Client and mongod CPU seconds; median (min to max) of {rounds} rounds."
+    images = STEPS[EVALUATED].peer_items
+    equal = f"Equal TP, FP and FN on each of {images} images: {', '.join(map(str, counts))} in all."
+    return "\n".join([said, "", *lines, "", equal, "", *growth])
 
 
-def _line(step: str, result: Comparison) -> str:
-    peer, goal, items = GOALS[step]
-    repeats = REPEATED.get(step, 1)
-    own = [1000 * cpu / items / repeats for cpu in result.steps["slicelab"][step].cpu]
-    theirs = [1000 * cpu / items for cpu in result.steps["peer"][BESIDE.get(step, step)].cpu]
+def _alone(function: str, *arguments: object) -> dict[str, Any]:
+    """Run a function of this module in a process of its own; return the CPU seconds of each step, round by round."""
+    result = compare({"both": python(function, *arguments)}, rounds=1, timeout=7200)
+    noted: dict[str, Any] = {}
+    for step, figures in result.steps["both"].items():
+        noted.setdefault(step.rpartition(" round ")[0], []).extend(figures.cpu)
+    return noted | result.values["both"][0]
+
+
+def _line(name: str, step: Step, noted: dict[str, Any]) -> str:
+    own = [1000 * cpu / step.own_items / step.repeats for cpu in noted[name]]
+    theirs = [1000 * cpu / step.peer_items for cpu in noted[f"{BESIDE.get(name, name)}, peer"]]
     ratios = [b / a for a, b in zip(own, theirs, strict=True)]
-    ratio = statistics.median(theirs) / statistics.median(own)
-    cells = [step, peer, goal, f"**{ratio:.3g} x** ({min(ratios):.3g} to {max(ratios):.3g})"]
-    return "| " + " | ".join([*cells, spread(own, 3), spread(theirs, 3), str(items)]) + " |"
+    goal = "" if step.goal is None else f"{step.goal} x"
+    times = f"**{median(theirs) / median(own):.3g} x** ({min(ratios):.3g} to {max(ratios):.3g})"
+    cells = [name, step.peer, goal, times, spread(own, 3), f"{step.own_items:,}", spread(theirs, 3)]
+    return "| " + " | ".join([*cells, f"{step.peer_items:,}"]) + " |"
 
 
-def _growth(data: Comparison) -> list[str]:
-    lines = ["| samples with two classifications | CPU s | twice as many cost |", "| ---: | ---: | ---: |"]
-    before = None
-    for n in GROWTH:
-        cpu = data.steps["slicelab"][f"growth {n}"].cpu
-        grown = "" if before is None else f"{statistics.median(cpu) / before:.2f} x"
-        lines.append(f"| {n:,} | {spread(cpu)} | {grown} |")
-        before = statistics.median(cpu)
-    return lines
-
-
-def ours() -> None:
-    """Do every step by SliceLab."""
+def interleaved(rounds: int) -> None:
+    """Do every step of the store by both sides in turn."""
     with _database() as store:
-        from slicelab.evaluation import detection_units
-        from slicelab.lab import Lab
-        from slicelab.store import connect
-
         steps = Steps()
-        for make in (classified, boxed):  # FiftyOne's first dataset of a process costs more than the next
-            store.create(f"first {make.__name__}", make(10)[0], [make(10)[1]], progress=False)
-        Lab(connect(), "first boxed").evaluate("v3")
-        table, model = classified(SAMPLES)
-        with steps.timed("samples with two classifications"):
-            store.create("classified", table, [model], progress=False)
-        with steps.timed("table of five columns"):
-            for _ in range(TABLES):
-                read = store.read_table("classified")
-        assert read.samples["label"].tolist() == table.samples["label"].tolist()
-        table, model = boxed(SAMPLES)
-        with steps.timed("samples with ten boxes"):
-            store.create("boxed", table, progress=False)
-        with steps.timed("predictions of ten boxes, onto samples"):
-            store.add("boxed", None, [model], progress=False)
-        store.create("evaluated", *_first(boxed(EVALUATED)), progress=False)
-        with steps.timed("evaluation at IoU 0.5: read, match, store"):
-            units = detection_units(store.read_table("evaluated"), store.read_predictions("evaluated", "v3"))
-            store.write_outcomes("evaluated", "v3", units)
-        lab = Lab(connect(), "evaluated")
-        with steps.timed("lab.evaluate: the same, mAP and intervals"):
-            lab.evaluate("v3")
-        units = detection_units(lab.table, store.read_predictions("evaluated", "v3"), confidence=0.0)
-        steps.value("counts", _counts(units, lab.table.samples.index))
-        for n in GROWTH:
-            table, model = classified(n)
-            with steps.timed(f"growth {n}"):
-                store.create(f"growth {n}", table, [model], progress=False)
+        warm = Steps()
+        _ours(store, warm, "warm", few=True)
+        _fiftyone(warm, "warm", few=True)
+        for number in range(rounds):
+            ours = _ours(store, steps, f"round {number}")
+            theirs = _fiftyone(steps, f"round {number}")
+            if ours[: len(theirs)] != theirs:
+                raise SystemExit("TP, FP and FN per image aren't those of evaluate_detections.")
+            print(f"round {number + 1} of {rounds} is done", file=sys.stderr, flush=True)
+        steps.value("counts", np.sum(theirs, axis=0).tolist())
         steps.write()
 
 
-def fiftyone() -> None:
-    """Do every step by FiftyOne's public calls."""
-    with _database():
-        import fiftyone as fo
+def _ours(store: Datasets, steps: Steps, turn: str, *, few: bool = False) -> list[list[int]]:
+    """Do every step by SliceLab; return TP, FP and FN of each image."""
+    from slicelab.evaluation import detection_units
+    from slicelab.lab import Lab
+    from slicelab.store import connect
 
-        steps = Steps()
-        for make, build in ((classified, _classified), (boxed, _boxed)):
-            dataset = fo.Dataset(f"first {make.__name__}", persistent=True)
-            dataset.add_samples(build(*make(10)), progress=False)
-        dataset.set_values("v3", _predicted(*boxed(10)), key_field="key", progress=False)
-        dataset.evaluate_detections("v3", gt_field="ground_truth", eval_key="ev", progress=False)
-        table, model = classified(SAMPLES)
-        with steps.timed("samples with two classifications"):
-            dataset = fo.Dataset("classified", persistent=True)
-            dataset.add_samples(_classified(table, model), progress=False)
-        with steps.timed("table of five columns"):
-            rows = [
-                (s.key, s.filepath, s.sha256, s.metadata.width, s.metadata.height, s.ground_truth.label)
-                for s in dataset.iter_samples(progress=False)
-            ]
-            read = pd.DataFrame(rows, columns=["key", "filepath", "sha256", "width", "height", "label"])
-        assert read["label"].tolist() == table.samples["label"].tolist()
-        table, model = boxed(SAMPLES)
-        with steps.timed("samples with ten boxes"):
-            dataset = fo.Dataset("boxed", persistent=True)
-            dataset.add_samples(_boxed(table), progress=False)
-        with steps.timed("predictions of ten boxes, onto samples"):
-            dataset.set_values("v3", _predicted(table, model), key_field="key", progress=False)
-        table, model = boxed(EVALUATED)
-        dataset = fo.Dataset("evaluated", persistent=True)
+    def timed(step: str) -> Any:
+        gc.collect()
+        return steps.timed(f"{step} {turn}")
+
+    def items(step: str) -> int:
+        return 20 if few else STEPS[step].own_items
+
+    def create(name: str, table: SampleTable, *models: Predictions) -> None:
+        store.create(name, table, models, overwrite=True, progress=False)
+
+    table, model = classified(items(CLASSIFIED))
+    with timed(CLASSIFIED):
+        create(f"classified {turn}", table, model)
+    with timed(TABLE):
+        for _ in range(STEPS[TABLE].repeats):
+            read = store.read_table(f"classified {turn}")
+    assert read.samples["label"].tolist() == table.samples["label"].tolist()
+    table, model = boxed(items(BOXED))
+    with timed(BOXED):
+        create(f"boxed {turn}", table)
+    with timed(PREDICTED):
+        store.add(f"boxed {turn}", None, [model], progress=False)
+    name = f"evaluated {turn}"
+    create(name, *boxed(items(EVALUATED)))
+    with timed(EVALUATED):
+        units = detection_units(store.read_table(name), store.read_predictions(name, "v3"))
+        store.write_outcomes(name, "v3", units)
+    lab = Lab(connect(), name)
+    with timed(MEASURED):
+        lab.evaluate("v3")
+    for n in () if few else GROWTH:
+        table, model = classified(n)
+        with timed(str(n)):
+            create(f"growing {n} {turn}", table, model)
+    units = detection_units(lab.table, store.read_predictions(name, "v3"), confidence=0.0)
+    return _counts(units, lab.table.samples.index)
+
+
+def _fiftyone(steps: Steps, turn: str, *, few: bool = False) -> list[list[int]]:
+    """Do every step by FiftyOne's public calls; return TP, FP and FN of each image."""
+    import fiftyone as fo
+
+    def timed(step: str) -> Any:
+        gc.collect()
+        return steps.timed(f"{step}, peer {turn}")
+
+    def items(step: str) -> int:
+        return 20 if few else STEPS[step].peer_items
+
+    table, model = classified(items(CLASSIFIED))
+    with timed(CLASSIFIED):
+        dataset = fo.Dataset(f"peer classified {turn}", persistent=True)
+        dataset.add_samples(_classified(table, model), progress=False)
+    with timed(TABLE):
+        rows = [
+            (s.key, s.filepath, s.sha256, s.metadata.width, s.metadata.height, s.ground_truth.label)
+            for s in dataset.iter_samples(progress=False)
+        ]
+        read = pd.DataFrame(rows, columns=["key", "filepath", "sha256", "width", "height", "label"])
+    assert read["label"].tolist() == table.samples["label"].tolist()
+    table, model = boxed(items(BOXED))
+    with timed(BOXED):
+        dataset = fo.Dataset(f"peer boxed {turn}", persistent=True)
         dataset.add_samples(_boxed(table), progress=False)
-        dataset.set_values("v3", _predicted(table, model), key_field="key", progress=False)
-        with steps.timed("evaluation at IoU 0.5: read, match, store"):
-            dataset.evaluate_detections("v3", gt_field="ground_truth", eval_key="ev", iou=0.5, progress=False)
-        columns = dataset.sort_by("key").values(["ev_tp", "ev_fp", "ev_fn"])
-        steps.value("counts", np.transpose(columns).tolist())
-        steps.write()
+    with timed(PREDICTED):
+        dataset.set_values("v3", _detections(model.frame, "box_id"), key_field="key", progress=False)
+    table, model = boxed(20 if few else STEPS[EVALUATED].own_items)
+    dataset = fo.Dataset(f"peer evaluated {turn}", persistent=True)
+    dataset.add_samples(_boxed(table)[: items(EVALUATED)], progress=False)
+    found = _detections(model.frame, "box_id")
+    there = {key: found[key] for key in dataset.values("key")}
+    dataset.set_values("v3", there, key_field="key", progress=False)
+    with timed(EVALUATED):
+        dataset.evaluate_detections("v3", gt_field="ground_truth", eval_key="ev", iou=0.5, progress=False)
+    columns = dataset.sort_by("key").values(["ev_tp", "ev_fp", "ev_fn"])
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
-def our_thumbnails(folder: str) -> None:
-    """Make thumbnails, and take them from the folder that keeps them."""
+def pictures(folder: str, rounds: int) -> None:
+    """Make thumbnails, take them from the folder that keeps them, and make them by Pillow at full size."""
     from slicelab.sources import ThumbnailCache
 
     steps = Steps()
     paths = sorted(Path(folder).glob("*.jpg"))
-    with tempfile.TemporaryDirectory() as kept:
-        cache = ThumbnailCache(kept)
-        cache.get(paths[0], "warm")
-        with steps.timed("thumbnails of 1080p, cold"):
-            for path in paths:
-                cache.get(path, path.name)
-        with steps.timed("thumbnails, cached"):
-            for _ in range(CACHED):
+    _pillow(paths[0])
+    for number in range(rounds):
+        with tempfile.TemporaryDirectory() as kept:
+            cache = ThumbnailCache(kept)
+            with steps.timed(f"{COLD} round {number}"):
                 for path in paths:
                     cache.get(path, path.name)
+            with steps.timed(f"{CACHED} round {number}"):
+                for _ in range(STEPS[CACHED].repeats):
+                    for path in paths:
+                        cache.get(path, path.name)
+        with steps.timed(f"{COLD}, peer round {number}"):
+            for path in paths:
+                _pillow(path)
     steps.write()
 
 
-def pillow(folder: str) -> None:
-    """Open, decode at full size, resize and encode: twice, for both of our steps."""
+def _pillow(path: Path) -> bytes:
+    """Open, decode at full size, resize and encode."""
     from io import BytesIO
 
     from PIL import Image
 
-    def thumbnail(path: Path) -> bytes:
-        image, out = Image.open(path).convert("RGB"), BytesIO()
-        scale = 128 / max(image.size)
-        size = round(image.width * scale), round(image.height * scale)
-        image.resize(size, Image.Resampling.LANCZOS).save(out, "JPEG", quality=85)
-        return out.getvalue()
-
-    steps = Steps()
-    paths = sorted(Path(folder).glob("*.jpg"))
-    thumbnail(paths[0])
-    for step in ("thumbnails of 1080p, cold", "thumbnails, cached"):
-        with steps.timed(step):
-            for path in paths:
-                thumbnail(path)
-    steps.write()
+    image, out = Image.open(path).convert("RGB"), BytesIO()
+    scale = 128 / max(image.size)
+    size = round(image.width * scale), round(image.height * scale)
+    image.resize(size, Image.Resampling.LANCZOS).save(out, "JPEG", quality=85)
+    return out.getvalue()
 
 
 def classified(n: int) -> tuple[SampleTable, Predictions]:
@@ -305,10 +332,6 @@ def _boxes(samples: pd.DataFrame, ids: str, labels: pd.Series[str], xywh: np.nda
     return frame
 
 
-def _first(pair: tuple[SampleTable, Predictions]) -> tuple[SampleTable, list[Predictions]]:
-    return pair[0], [pair[1]]
-
-
 def _counts(units: pd.DataFrame, keys: pd.Index) -> list[list[int]]:
     """TP, FP and FN per image, by key."""
     tp = units["outcome"] == "tp"
@@ -346,15 +369,9 @@ def _classified(table: SampleTable, model: Predictions) -> list[Any]:
     )
 
 
-def _boxed(table: SampleTable, model: Predictions | None = None) -> list[Any]:
-    del model
+def _boxed(table: SampleTable) -> list[Any]:
     found = _detections(table.boxes, "label_id")
     return _build(table, lambda key: found[key], lambda _: {})
-
-
-def _predicted(table: SampleTable, model: Predictions) -> dict[str, Any]:
-    del table
-    return _detections(model.frame, "box_id")
 
 
 def _detections(frame: pd.DataFrame, ids: str) -> dict[str, Any]:
