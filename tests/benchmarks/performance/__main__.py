@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.benchmarks.performance.measure import machine
 
-JOURNEYS = ("projection", "data-path")
+JOURNEYS = ("projection", "data-path", "journey", "scale")
 
 
 def main() -> None:
