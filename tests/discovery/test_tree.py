@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from slicelab.core import InvalidInputError
+from slicelab.discovery._project import reduce_features
 
 
 def _node_rows(candidate):
@@ -59,14 +60,15 @@ def test_members_are_those_of_the_node_but_for_the_edge(found):
 
 def test_counterexamples_are_handled_correctly_and_lie_nearest(found, planted):
     """They are units of the class outside the slice, correct, and none of those left out lies nearer."""
+    features = reduce_features(found.embeddings)
     for candidate in found:
         examples = candidate.counterexamples
         assert 0 < len(examples) <= 6
         outside = np.setdiff1d(candidate.tree.rows, candidate.members)
         right = outside[~planted.failures[outside]]
         assert np.isin(examples, right).all()
-        centre = np.median(found._features[candidate.members], axis=0)
-        distance = np.linalg.norm(found._features - centre, axis=1)
+        centre = np.median(features[candidate.members], axis=0)
+        distance = np.linalg.norm(features - centre, axis=1)
         assert distance[examples].max() <= distance[np.setdiff1d(right, examples)].min() + 1e-5
 
 
