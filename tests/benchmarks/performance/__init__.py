@@ -1,0 +1,1 @@
+"""What people wait for, beside named peers: fresh processes, CPU seconds, medians and spread."""
