@@ -60,3 +60,28 @@ def cvat_api():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def ray_address():
+    """The address of a Ray cluster of two nodes; SLICELAB_TEST_RAY names one that runs already."""
+    import importlib.util
+
+    if "SLICELAB_TEST_RAY" in os.environ:
+        yield os.environ["SLICELAB_TEST_RAY"]
+        return
+    spec = importlib.util.spec_from_file_location("ray_cluster", Path(__file__).with_name("ray_cluster.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with module.two_nodes() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def connected(ray_address):
+    """This process connected to that cluster; calls that find a connection use it and leave it."""
+    import ray
+
+    ray.init(address=ray_address, log_to_driver=False, logging_level="ERROR")
+    yield ray_address
+    ray.shutdown()

@@ -134,25 +134,6 @@ def evaluate(name: Dataset, model: Model) -> None:
 
 
 @app.command()
-def embed(
-    name: Dataset,
-    source: Annotated[
-        str | None, typer.Option(help="Array (.npy), TorchScript, torch.export, ONNX file, or a local model folder.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(help="Pictures at once.")] = 64,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-) -> None:
-    """Give every unit a vector; without --source by a descriptor that needs no weights.
-
-    Example: slicelab embed bags --source backbone.onnx
-    """
-    import slicelab
-
-    vectors = slicelab.open(name).embed(source, batch_size=batch_size, device=device)
-    typer.echo(f"{vectors.shape[0]} units, {vectors.shape[1]} dimensions")
-
-
-@app.command()
 def discover(
     name: Dataset,
     model: Model,
@@ -236,8 +217,9 @@ def lab(
 
 def _register() -> None:
     """Add the commands of the other files."""
-    from slicelab.cli import _app, _audit, _gate, _queue, _queue_decisions, _schema, _slices  # noqa: F401
+    from slicelab.cli import _app, _audit, _embed, _gate, _queue, _queue_decisions, _schema, _slices  # noqa: F401
 
+    _embed.register(app)
     _slices.register(app)
     _gate.register(app)
     _queue.register(app)

@@ -7,6 +7,7 @@ from slicelab.embeddings._embedder import Embedder
 from slicelab.embeddings._item import ImageItem
 from slicelab.embeddings._load import load_embedder
 from slicelab.embeddings._module import ModuleEmbedder
+from slicelab.embeddings._ray import embed_with_ray
 from slicelab.embeddings._statistics import STATISTICS, image_statistics
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "ModuleEmbedder",
     "VectorCache",
     "embed_images",
+    "embed_with_ray",
     "from_array",
     "image_statistics",
     "load_embedder",

@@ -37,6 +37,7 @@ def decoded(
     *,
     ahead: int,
     workers: int | None = None,
+    read: Callable[[ImageItem], Image] | None = None,
 ) -> Generator[tuple[str, Prepared | Broken], None, None]:
     """Yield (key, prepared picture or what is wrong) of every distinct item; a file is read once for its boxes.
 
@@ -50,9 +51,12 @@ def decoded(
         How many pictures may wait, about.
     workers
         Number of threads; None: as many as there are processors, at most 8.
+    read
+        From an item to its whole picture, called in the threads; None: `read_local`.
     """
     workers = workers or min(8, os.cpu_count() or 1)
-    groups = iter(_by_file(items, most=max(1, ahead)))
+    groups = iter(by_file(items, most=max(1, ahead)))
+    read = read or read_local
     waiting: deque[tuple[int, Future[list[tuple[str, Prepared | Broken]]]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="slicelab-decode")
     try:
@@ -61,7 +65,7 @@ def decoded(
                 group = next(groups, None)
                 if group is None:
                     break
-                waiting.append((len(group), pool.submit(_read_group, group, prepare)))
+                waiting.append((len(group), pool.submit(_read_group, group, prepare, read)))
             if not waiting:
                 return
             yield from waiting.popleft()[1].result()
@@ -69,7 +73,8 @@ def decoded(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _by_file(items: Iterable[ImageItem], *, most: int) -> Iterator[list[ImageItem]]:
+def by_file(items: Iterable[ImageItem], *, most: int) -> Iterator[list[ImageItem]]:
+    """Group the distinct items by their file, at most so many together, files in the order they first occur."""
     files: dict[tuple[str, str], dict[str, ImageItem]] = {}
     seen: set[str] = set()
     for item in items:
@@ -83,10 +88,36 @@ def _by_file(items: Iterable[ImageItem], *, most: int) -> Iterator[list[ImageIte
             yield part
 
 
-def _read_group(group: list[ImageItem], prepare: Callable[[Image], Prepared]) -> list[tuple[str, Prepared | Broken]]:
-    image = _read(group[0])
-    if isinstance(image, Broken):
-        return [(item.key, image) for item in group]
+def read_local(item: ImageItem) -> Image:
+    """Read an item's picture from its file.
+
+    Raises
+    ------
+    ChangedImageError
+        The file has other bytes than those that were loaded.
+    OSError
+        It can't be read (`MediaError` is one).
+    """
+    if item.sha256 and hash_file(item.filepath) != item.sha256:
+        raise ChangedImageError
+    return read_image(item.filepath)
+
+
+class ChangedImageError(MediaError):
+    """A picture has other bytes than those that were loaded."""
+
+    def __init__(self) -> None:
+        super().__init__("The file's bytes are not those that were loaded. Load the samples again.")
+
+
+def _read_group(
+    group: list[ImageItem], prepare: Callable[[Image], Prepared], read: Callable[[ImageItem], Image]
+) -> list[tuple[str, Prepared | Broken]]:
+    try:
+        image = read(group[0])
+    except OSError as error:
+        kind = "changed-image" if isinstance(error, ChangedImageError) else "unreadable-image"
+        return [(item.key, Broken(kind, str(error))) for item in group]
     result: list[tuple[str, Prepared | Broken]] = []
     for item in group:
         try:
@@ -94,12 +125,3 @@ def _read_group(group: list[ImageItem], prepare: Callable[[Image], Prepared]) ->
         except MediaError as error:
             result.append((item.key, Broken("unusable-box", str(error))))
     return result
-
-
-def _read(item: ImageItem) -> Image | Broken:
-    try:
-        if item.sha256 and hash_file(item.filepath) != item.sha256:
-            return Broken("changed-image", "The file's bytes are not those that were loaded. Load the samples again.")
-        return read_image(item.filepath)
-    except OSError as error:  # MediaError is one
-        return Broken("unreadable-image", str(error))

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from slicelab.core import Finding, InvalidInputError, check_matrix, check_unique
-from slicelab.embeddings._cache import Vector, VectorCache, Writer
-from slicelab.embeddings._decode import Broken, Prepared, decoded
+from slicelab.embeddings._cache import Vector, VectorCache
+from slicelab.embeddings._compute import Described, describe
 from slicelab.embeddings._embedder import Embedder
 from slicelab.embeddings._item import ImageItem
-from slicelab.embeddings._torch import is_out_of_memory, pick_device, release_memory
-
-logger = logging.getLogger("slicelab")
+from slicelab.embeddings._torch import pick_device
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,19 +78,32 @@ def embed_images(
     EmbedResult
         A picture that can't be read, or whose vector isn't finite, has no row; it is in `failed`.
     """
-    if batch_size < 1:
-        raise InvalidInputError(f"The batch_size must be at least 1; got {batch_size}.")
-    check_unique([item.unit for item in items], "unit")
+    check_request(items, batch_size)
     identity = embedder.identity
     keys = [item.key for item in items]
     known = cache.find(identity, set(keys))
     missing = [item for item, key in zip(items, keys, strict=True) if key not in known]
-    run = _Run(vectors=dict(known))
+    new = Described()
     if missing:
         placed = embedder.to(pick_device(device))
         with cache.writer(identity) as writer:
-            _compute(run, missing, placed, writer, batch_size, progress, workers)
-    return _gathered(items, keys, run, embedder, identity, len(known))
+            describe(
+                missing,
+                placed,
+                into=new,
+                keep=writer.put,
+                batch_size=batch_size,
+                workers=workers,
+                progress=progress,
+            )
+    return gathered(items, keys, known, new, embedder)
+
+
+def check_request(items: Sequence[ImageItem], batch_size: int) -> None:
+    """Raise `InvalidInputError` for a batch size below 1, or units that are there twice."""
+    if batch_size < 1:
+        raise InvalidInputError(f"The batch_size must be at least 1; got {batch_size}.")
+    check_unique([item.unit for item in items], "unit")
 
 
 def from_array(array: npt.ArrayLike, units: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -116,94 +125,18 @@ def from_array(array: npt.ArrayLike, units: Sequence[str]) -> npt.NDArray[np.flo
     return check_matrix(array, "embeddings", rows=len(units))
 
 
-class _Run:
-    """What a run has so far: vectors and failures by key."""
-
-    def __init__(self, vectors: dict[str, Vector]) -> None:
-        self.vectors = vectors
-        self.broken: dict[str, Broken] = {}
-        self.computed = 0
-
-
-def _compute(
-    run: _Run,
-    items: Sequence[ImageItem],
-    embedder: Embedder,
-    writer: Writer,
-    batch_size: int,
-    progress: bool,
-    workers: int | None,
-) -> None:
-    from tqdm.auto import tqdm
-
-    forward = _Forward(embedder, batch_size)
-    total = len({item.key for item in items})
-    pictures = decoded(items, embedder.prepare, ahead=2 * batch_size, workers=workers)
-    with closing(pictures), tqdm(total=total, desc="Embedding", unit="image", disable=not progress) as bar:
-        batch: dict[str, Prepared] = {}
-        for key, picture in pictures:
-            if isinstance(picture, Broken):
-                run.broken[key] = picture
-                bar.update()
-                continue
-            batch[key] = picture
-            if len(batch) >= forward.batch_size:
-                _keep(run, writer, batch, forward)
-                bar.update(len(batch))
-                batch = {}
-        if batch:
-            _keep(run, writer, batch, forward)
-            bar.update(len(batch))
-
-
-def _keep(run: _Run, writer: Writer, batch: dict[str, Prepared], forward: _Forward) -> None:
-    vectors = forward(np.stack(list(batch.values())))
-    for key, vector in zip(batch, vectors, strict=True):
-        if np.isfinite(vector).all():
-            run.vectors[key] = vector
-            run.computed += 1
-            writer.put(key, vector)
-        else:
-            run.broken[key] = Broken("no-finite-vector", "The embedder gave NaN or infinity for this picture.")
-
-
-class _Forward:
-    """The forward pass, with a batch size that shrinks when memory is short."""
-
-    def __init__(self, embedder: Embedder, batch_size: int) -> None:
-        self.embedder = embedder
-        self.batch_size = batch_size
-
-    def __call__(self, batch: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-        done: list[npt.NDArray[np.float32]] = []
-        start = 0
-        while start < len(batch):
-            piece = batch[start : start + self.batch_size]
-            try:
-                done.append(np.asarray(self.embedder.embed(piece), np.float32))
-            except Exception as error:
-                if len(piece) == 1 or not is_out_of_memory(error):
-                    raise
-                self.batch_size = (len(piece) + 1) // 2
-                logger.warning(
-                    "Memory was short for %d pictures at once; going on with %d.", len(piece), self.batch_size
-                )
-            else:
-                start += len(piece)
-                continue
-            release_memory()  # outside the handler, where the error no longer holds the tensors
-        return np.concatenate(done)
-
-
-def _gathered(
-    items: Sequence[ImageItem], keys: list[str], run: _Run, embedder: Embedder, identity: str, cached: int
+def gathered(
+    items: Sequence[ImageItem], keys: Sequence[str], known: Mapping[str, Vector], new: Described, embedder: Embedder
 ) -> EmbedResult:
-    rows = [run.vectors[key] for key in keys if key in run.vectors]
+    """Bring what was known and what is new, by key, into the order of the items."""
+    vectors = {**known, **new.vectors}
+    pairs = list(zip(items, keys, strict=True))
+    rows = [vectors[key] for key in keys if key in vectors]
     return EmbedResult(
         vectors=np.stack(rows) if rows else np.empty((0, embedder.dim), np.float32),
-        units=[item.unit for item, key in zip(items, keys, strict=True) if key in run.vectors],
-        failed=[run.broken[key].finding(item) for item, key in zip(items, keys, strict=True) if key in run.broken],
-        identity=identity,
-        computed=run.computed,
-        cached=cached,
+        units=[item.unit for item, key in pairs if key in vectors],
+        failed=[new.broken[key].finding(item) for item, key in pairs if key in new.broken],
+        identity=embedder.identity,
+        computed=len(new.vectors),
+        cached=len(known),
     )

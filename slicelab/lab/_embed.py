@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import InvalidInputError, SourceError, hash_value, visible
+from slicelab.core import InvalidInputError, SourceError, check_choice, hash_value, visible
 from slicelab.lab._units import Units
 from slicelab.store import Vectors
 
 if TYPE_CHECKING:
-    from slicelab.embeddings import Embedder
+    from slicelab.embeddings import Embedder, EmbedResult, ImageItem
 
 log = logging.getLogger("slicelab")
+
+Engine = Literal["local", "ray"]
 
 
 def embed(
@@ -36,10 +39,16 @@ def embed(
     device: str,
     progress: bool,
     cache: Path,
+    engine: Engine,
+    address: str | None,
+    output: str | Path | None,
+    partition_size: int,
+    media: Mapping[str, str] | None,
 ) -> npt.NDArray[np.float32]:
     """Give units a vector and store them; see `Lab.embed`."""
     from slicelab.embeddings import VectorCache, embed_images, from_array
 
+    _check_engine(engine, address, output, media)
     if isinstance(source, (str, Path)) and Path(source).suffix == ".npy":
         source = _read_array(source)
     if source is not None and not isinstance(source, (str, Path)):
@@ -54,20 +63,55 @@ def embed(
             raise InvalidInputError(f"{len(unknown)} of the units aren't in the dataset, first {unknown[0]!r}.")
         frame = frame.loc[list(units_of_array)]
     embedder = _embedder(source, module, layer=layer, size=size)
-    result = embed_images(
-        units.items(frame),
-        embedder=embedder,
-        cache=VectorCache(cache),
-        batch_size=batch_size,
-        device=device,
-        progress=progress,
-    )
+    items, kept = units.items(frame), VectorCache(cache)
+    if engine == "ray":
+        result = _embed_with_ray(
+            items,
+            embedder=embedder,
+            cache=kept,
+            source=source,
+            layer=layer,
+            address=address,
+            output=output if output is not None else cache.with_name("partitions"),
+            partition_size=partition_size,
+            media=media,
+            batch_size=batch_size,
+            device=device,
+            progress=progress,
+        )
+    else:
+        result = embed_images(
+            items, embedder=embedder, cache=kept, batch_size=batch_size, device=device, progress=progress
+        )
     if result.failed:
         log.warning("%d units have no vector; first: %s", len(result.failed), result.failed[0].reason)
     if not result.units:
         raise InvalidInputError("No unit has a picture that can be read, so there is nothing to embed.")
     vectors.save(name, result.units, result.vectors, identity=result.identity)
     return result.vectors
+
+
+def _check_engine(
+    engine: Engine, address: str | None, output: str | Path | None, media: Mapping[str, str] | None
+) -> None:
+    check_choice(engine, get_args(Engine), "engine")
+    if engine == "local" and (address is not None or output is not None or media is not None):
+        raise InvalidInputError('address=, output= and media= belong to Ray; pass engine="ray" with them.')
+    if engine == "ray" and address is not None and output is None:
+        raise InvalidInputError(
+            f"The workers at {address!r} must write their vectors where this process can read them. "
+            "Pass output=, a folder or URL that all of them share."
+        )
+
+
+def _embed_with_ray(
+    items: Sequence[ImageItem], *, embedder: Embedder, source: str | Path | None, layer: str | None, **options: Any
+) -> EmbedResult:
+    """Let workers load weights from their path, and send them a module."""
+    from slicelab.embeddings import embed_with_ray, load_embedder
+
+    make = None if source is None else partial(load_embedder, Path(source).resolve(), layer=layer)
+    return embed_with_ray(items, embedder=embedder, make=make, **options)
 
 
 def default_units(units: Units) -> list[str]:
@@ -97,5 +141,5 @@ def _embedder(source: str | Path | None, module: Any, *, layer: str | None, size
     if module is not None:
         return ModuleEmbedder(module, layer=layer, size=size)
     if source is not None:
-        return load_embedder(source)
+        return load_embedder(source, layer=layer)
     return DescriptorEmbedder()

@@ -30,6 +30,7 @@ from slicelab.core import (
     Work,
 )
 from slicelab.lab._discovering import discovery_apart, discovery_inputs
+from slicelab.lab._embed import Engine
 from slicelab.lab._first_map import Arrival, Maps, running_loop
 from slicelab.lab._label_schema import define_classes
 from slicelab.lab._looking import Looking
@@ -177,6 +178,11 @@ class Lab:
         batch_size: int = 64,
         device: str = "auto",
         progress: bool = True,
+        engine: Engine = "local",
+        address: str | None = None,
+        output: str | Path | None = None,
+        partition_size: int = 1024,
+        media: Mapping[str, str] | None = None,
     ) -> npt.NDArray[np.float32]:
         """Give every unit a vector.
 
@@ -195,6 +201,18 @@ class Lab:
             Under which the vectors are kept.
         batch_size, device, progress
             Pictures at once; "auto" takes a GPU when there is one; show a progress bar.
+        engine
+            "ray" deals the pictures to the workers of a Ray cluster and stores what they return; a worker that dies
+            costs the partition that it had in hand, and a call that was stopped goes on where it stopped.
+        address
+            Of the cluster: "auto", "host:port" or "ray://host:port"; None: one of this machine alone.
+        output
+            Folder or fsspec URL, seen by this process and all workers, for the partitions (Parquet); None, without an
+            address: beside the cache.
+        partition_size
+            Pictures per partition.
+        media
+            By folder of the dataset's pictures: the folder or fsspec URL under which workers find it.
 
         Returns
         -------
@@ -216,6 +234,11 @@ class Lab:
             device=device,
             progress=progress,
             cache=self._connection.home / "cache" / "vectors",
+            engine=engine,
+            address=address,
+            output=output,
+            partition_size=partition_size,
+            media=media,
         )
 
     def embeddings(self, name: str = DEFAULT) -> tuple[list[str], npt.NDArray[np.float32]]:

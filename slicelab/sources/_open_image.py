@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -90,15 +90,24 @@ class UnusableImageError(MediaError):
 
 
 @contextmanager
-def open_image(path: str | Path) -> Iterator[tuple[Image.Image, BufferedReader]]:
+def open_image(
+    path: str | Path, content: bytes | None = None
+) -> Iterator[tuple[Image.Image, BufferedReader | BytesIO]]:
     """Open an image file, not yet decoded, together with the stream it is read from.
+
+    Parameters
+    ----------
+    path
+        The file.
+    content
+        Its bytes, where they are at hand already; then `path` only names it.
 
     Raises
     ------
     UnusableImageError
         (a `MediaError`) also for errors while the caller decodes it.
     """
-    with _open_file(path) as stream:
+    with _open_file(path) if content is None else _open_content(path, content) as stream:
         try:
             with Image.open(stream, formats=FORMATS) as image:
                 check_pixels(image, path)
@@ -178,7 +187,13 @@ def _open_file(path: str | Path) -> BufferedReader:
         raise UnusableImageError("unreadable-file", f"{_name(path)} can't be read: {error}.") from error
 
 
-def _unidentified(path: str | Path, stream: BufferedReader) -> UnusableImageError:
+def _open_content(path: str | Path, content: bytes) -> BytesIO:
+    if not content:
+        raise UnusableImageError("empty-file", f"{_name(path)} is empty (0 bytes).")
+    return BytesIO(content)
+
+
+def _unidentified(path: str | Path, stream: BufferedReader | BytesIO) -> UnusableImageError:
     stream.seek(0)
     head = stream.read(32)
     found = sniff(head)

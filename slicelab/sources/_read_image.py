@@ -17,7 +17,7 @@ BACKGROUND = (128, 128, 128)
 PixelBox = tuple[float, float, float, float]
 
 
-def read_image(path: str | Path, *, box: PixelBox | None = None) -> npt.NDArray[np.uint8]:
+def read_image(path: str | Path, *, box: PixelBox | None = None, content: bytes | None = None) -> npt.NDArray[np.uint8]:
     """Return an image's pixels.
 
     Parameters
@@ -27,6 +27,8 @@ def read_image(path: str | Path, *, box: PixelBox | None = None) -> npt.NDArray[
     box
         (x, y, width, height) in pixels of the upright image: only this part, widened to whole pixels and cut at
         the frame. None: all of it.
+    content
+        The file's bytes, where they are at hand already; then `path` only names it.
 
     Returns
     -------
@@ -41,7 +43,7 @@ def read_image(path: str | Path, *, box: PixelBox | None = None) -> npt.NDArray[
     InvalidInputError
         `box` lies outside the image or isn't four finite numbers.
     """
-    with open_image(path) as (image, _):
+    with open_image(path, content) as (image, _):
         turn = orientation(image)
         pixels = upright(to_rgb(image), turn)
     if box is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.benchmarks.performance.measure import machine
 
-JOURNEYS = ("projection", "data-path", "journey", "scale")
+JOURNEYS = ("projection", "data-path", "journey", "scale", "ray")
 
 
 def main() -> None:
