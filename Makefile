@@ -6,6 +6,8 @@
 #   make doctor  check the machine
 #   make bench-explorer   the explorer's gestures in a browser, beside jupyter-scatter and FiftyOne's plots
 #   make bench-relabel    label errors found by rank, beside cleanlab's rankings
+#   make bench       projection, data path, the whole journey, scale, embedding and Ray beside their peers (an hour or more)
+#   make bench-quick the data path, one round
 #   make bench-discovery  slice discovery beside its peers (hours; what was done is kept, so it can be stopped)
 
 SHELL := /bin/bash
@@ -17,7 +19,7 @@ JOBS ?= 2
 
 BENCH ?=
 
-.PHONY: bench-discovery bench-explorer bench-relabel demo lab test doctor check pytest fix chromium clean help
+.PHONY: bench bench-quick bench-discovery bench-explorer bench-relabel demo lab test doctor check pytest fix chromium clean help
 help:
 	@sed -n '3,11p' Makefile
 
@@ -41,6 +43,13 @@ check: $(READY)
 
 pytest: $(READY) chromium
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow" --nbmake --nbmake-timeout=600 tests notebooks
+
+bench: $(READY)
+	for journey in projection data-path journey scale embedding ray; do \
+		$(BIN)/python -m tests.benchmarks.performance $$journey $(BENCH) || exit 1; done
+
+bench-quick: $(READY)
+	$(BIN)/python -m tests.benchmarks.performance data-path --rounds 1
 
 bench-explorer: $(READY) chromium
 	$(BIN)/python -m tests.benchmarks.explorer --out out/bench/explorer.md $(BENCH)
