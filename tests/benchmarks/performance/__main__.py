@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.benchmarks.performance.measure import machine
 
-JOURNEYS = ("projection", "ray")
+JOURNEYS = ("embedding", "projection", "ray")
 
 
 def main() -> None:
