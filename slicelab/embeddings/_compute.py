@@ -14,7 +14,8 @@ from slicelab.embeddings._cache import Vector
 from slicelab.embeddings._decode import Broken, Prepared, decoded, read_local
 from slicelab.embeddings._embedder import Embedder
 from slicelab.embeddings._item import Image, ImageItem
-from slicelab.embeddings._torch import is_out_of_memory, release_memory
+from slicelab.embeddings._module import ModuleEmbedder
+from slicelab.embeddings._torch import is_out_of_memory, pick_device, release_memory, same_device
 
 logger = logging.getLogger("slicelab")
 
@@ -32,6 +33,14 @@ class Described:
         self.broken.update(other.broken)
         for key in self.broken.keys() & self.vectors.keys():
             del self.broken[key]
+
+
+def placed(embedder: Embedder, device: str) -> Embedder:
+    """Return the embedder on a device ("auto" or torch's name), made ready for a long run there."""
+    moved = embedder.to(pick_device(device))
+    if isinstance(moved, ModuleEmbedder) and same_device(moved.device, "cpu"):
+        return moved.folded()
+    return moved
 
 
 def describe(

@@ -10,10 +10,9 @@ import numpy.typing as npt
 
 from slicelab.core import Finding, InvalidInputError, check_matrix, check_unique
 from slicelab.embeddings._cache import Vector, VectorCache
-from slicelab.embeddings._compute import Described, describe
+from slicelab.embeddings._compute import Described, describe, placed
 from slicelab.embeddings._embedder import Embedder
 from slicelab.embeddings._item import ImageItem
-from slicelab.embeddings._torch import pick_device
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +84,11 @@ def embed_images(
     missing = [item for item, key in zip(items, keys, strict=True) if key not in known]
     new = Described()
     if missing:
-        placed = embedder.to(pick_device(device))
+        ready = placed(embedder, device)
         with cache.writer(identity) as writer:
             describe(
                 missing,
-                placed,
+                ready,
                 into=new,
                 keep=writer.put,
                 batch_size=batch_size,

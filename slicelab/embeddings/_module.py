@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slicelab.core import InvalidInputError, did_you_mean, hash_value
+from slicelab.embeddings._fold import folded
 from slicelab.embeddings._item import Image
 from slicelab.embeddings._resize import resized
 from slicelab.embeddings._torch import evaluating, fingerprint, first_tensor, pooled, same_device
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+_ROUNDING = 1e-5
+"""How far, of a vector's length, rounding may take it."""
 
 
 class ModuleEmbedder:
@@ -102,6 +105,24 @@ class ModuleEmbedder:
         moved = copy.copy(self)
         moved.module = copy.deepcopy(self.module).to(device)
         return moved
+
+    def folded(self) -> Self:
+        """Return an embedder whose batch norms are folded into the convolutions before them, for a long run on a CPU.
+
+        It is this one where that can't be done, or would take vectors further than rounding does.
+        """
+        module = folded(self.module)
+        if module is None:
+            return self
+        quick = copy.copy(self)
+        quick.module, quick.content = module, self.content or fingerprint(self.module)
+        sample = np.random.default_rng(0).integers(0, 256, (2, self.height, self.width, 3), np.uint8)
+        try:
+            there, here = quick.embed(sample), self.embed(sample)
+        except (InvalidInputError, AttributeError, RuntimeError, TypeError):  # the layer isn't there any more
+            return self
+        apart = np.linalg.norm(there - here, axis=1) <= _ROUNDING * np.linalg.norm(here, axis=1)
+        return quick if there.shape == here.shape and apart.all() else self
 
     def prepare(self, image: Image) -> Image:
         """Stretch to uint8 (height, width, 3)."""

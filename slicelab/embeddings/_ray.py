@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from slicelab.core import InvalidInputError, MissingExtraError, SliceLabError, SourceError, StateError
 from slicelab.embeddings._cache import VectorCache
-from slicelab.embeddings._compute import Described, describe
+from slicelab.embeddings._compute import Described, describe, placed
 from slicelab.embeddings._decode import by_file
 from slicelab.embeddings._embed import EmbedResult, check_request, gathered
 from slicelab.embeddings._embedder import Embedder
 from slicelab.embeddings._item import ImageItem
 from slicelab.embeddings._media import Media
 from slicelab.embeddings._partitions import Partitions
-from slicelab.embeddings._torch import pick_device
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -213,7 +212,7 @@ class _Worker:
                 f"A worker's embedder is {embedder.identity}, wanted is {self._job.identity}: the weights or the code "
                 f"on {socket.gethostname()} differ. Bring them to the same state on every machine."
             )
-        return embedder.to(pick_device(self._job.device))
+        return placed(embedder, self._job.device)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Take the pictures of one partition; return its name, their number, and what went wrong (None: nothing)."""

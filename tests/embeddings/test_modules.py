@@ -396,3 +396,65 @@ def test_a_folder_takes_no_preparation(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "clip"}')
     with pytest.raises(InvalidInputError, match="size"):
         load_embedder(tmp_path, size=64)
+
+
+def residual(*, data_dependent=False):
+    """A small net with batch norms that have seen data, one of them behind a shortcut."""
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+            self.conv, self.norm = nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
+
+        def forward(self, x):
+            if data_dependent and x.mean() > 1e9:
+                return x
+            x = self.stem(x)
+            return torch.relu(self.norm(self.conv(x)) + x)
+
+    torch.manual_seed(0)
+    net = Net()
+    with torch.no_grad():
+        for _ in range(3):
+            net(torch.randn(8, 3, 32, 32) * 3 + 1)
+    return net
+
+
+def test_batch_norms_are_folded_for_a_run(pictures, tmp_path):
+    """No batch norm is left to run, vectors and identity stay, and the user's module is untouched."""
+    import torch
+
+    net = residual()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    embedder = ModuleEmbedder(net, size=32)
+    quick = embedder.folded()
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in quick.module.modules())
+    assert quick.identity == embedder.identity
+    batch = np.random.default_rng(1).integers(0, 256, (9, 32, 32, 3), np.uint8)
+    np.testing.assert_allclose(quick.embed(batch), embedder.embed(batch), rtol=0, atol=1e-5)
+    assert net.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+
+
+@pytest.mark.parametrize("layer", ["conv", "stem.0"])
+def test_folding_never_changes_what_a_layer_gives(layer):
+    """A convolution whose own output is asked for stays as it is: with its norm in it, it would give another."""
+    embedder = ModuleEmbedder(residual(), layer=layer, size=32)
+    batch = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    np.testing.assert_allclose(embedder.folded().embed(batch), embedder.embed(batch), rtol=0, atol=1e-5)
+
+
+def test_what_can_not_be_followed_is_left_alone():
+    """Control flow by data, hooks, half precision, TorchScript, and nets without batch norms."""
+    import torch
+
+    hooked = residual()
+    hooked.conv.register_forward_hook(lambda *_: None)
+    nets = [residual(data_dependent=True), hooked, residual().half(), torch.nn.Conv2d(3, 4, 3)]
+    nets.append(torch.jit.trace(residual().eval(), torch.zeros(1, 3, 32, 32)))
+    for net in nets:
+        embedder = ModuleEmbedder(net, size=32)
+        assert embedder.folded() is embedder

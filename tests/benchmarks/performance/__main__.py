@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.benchmarks.performance.measure import machine
 
-JOURNEYS = ("projection", "data-path", "journey", "scale", "ray")
+JOURNEYS = ("projection", "data-path", "journey", "scale", "embedding", "ray")
 
 
 def main() -> None:
