@@ -75,7 +75,7 @@ class Hand {
       width: `${box.width}px`, height: `${box.height}px` });
     canvas.hidden = false;
     Object.assign(canvas, { width: Math.round(box.width * ratio), height: Math.round(box.height * ratio) }); // clears it
-    const to = canvas.getContext("2d");
+    const to = canvas.getContext("2d", { willReadFrequently: true });
     to.scale(ratio, ratio);
     for (const [x, y] of this.corners(this.path)) to.lineTo(x, y);
     to.closePath();

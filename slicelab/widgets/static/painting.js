@@ -54,6 +54,9 @@ function drawnShape(symbol, size, ratio) {
 class Painting {
   constructor(canvas) {
     this.canvas = canvas;
+    // Pictures that are put in whole are kept where they are made: a canvas on the GPU is dear at every frame of the page
+    // where that is done in software.
+    this.context = canvas.getContext("2d", { willReadFrequently: true });
     this.clear();
   }
 
@@ -101,7 +104,7 @@ class Painting {
       painted++;
     }
     straighten(pixels);
-    const to = this.canvas.getContext("2d");
+    const to = this.context;
     to.clearRect(0, 0, width, height);
     to.putImageData(this.picture, -MARGIN, -MARGIN);
     return painted;
@@ -120,7 +123,7 @@ class Painting {
     const small = document.createElement("canvas");
     small.width = small.height = BINS;
     small.getContext("2d").putImageData(picture, 0, 0);
-    const to = this.canvas.getContext("2d");
+    const to = this.context;
     to.clearRect(0, 0, this.width, this.height);
     to.imageSmoothingEnabled = false;
     to.drawImage(small, 0, 0, this.width, this.height);
