@@ -15,6 +15,7 @@ from slicelab.discovery._candidates import CandidateSlices
 from slicelab.discovery._check_units import check_column, check_confidences, check_failures, check_rest
 from slicelab.discovery._confirm import hold_out, q_values
 from slicelab.discovery._explain import Explained, Judged, explain
+from slicelab.discovery._landscape import Landscape, jaccard
 from slicelab.discovery._populations import (
     canonical_order,
     class_codes,
@@ -25,7 +26,7 @@ from slicelab.discovery._populations import (
     tied,
 )
 from slicelab.discovery._project import FloatMatrix, reduce_features
-from slicelab.discovery._search import LEADS, Found, Landscape, coherence, find, jaccard, leads, stability
+from slicelab.discovery._search import LEADS, Found, coherence, find, leads, stability
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

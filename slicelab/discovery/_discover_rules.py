@@ -24,8 +24,8 @@ from slicelab.discovery._describe import (
     write_rule,
     write_value,
 )
+from slicelab.discovery._landscape import jaccard
 from slicelab.discovery._populations import class_codes, halves, populations
-from slicelab.discovery._search import jaccard
 from slicelab.evaluation import wilson_interval
 
 FloatArray = npt.NDArray[np.float64]

@@ -12,8 +12,9 @@ import pandas as pd
 from slicelab.core import Candidate, HeldOut, Rule
 from slicelab.discovery._confirm import ALPHA, kind_of, pool
 from slicelab.discovery._describe import describe
+from slicelab.discovery._landscape import Landscape, Node
 from slicelab.discovery._scan import ClusterTree
-from slicelab.discovery._search import Found, Landscape, Node, membership
+from slicelab.discovery._search import Found, membership
 from slicelab.evaluation import wilson_interval
 
 FloatArray = npt.NDArray[np.float64]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from slicelab.discovery import _populations, discover
+from slicelab.discovery._landscape import Landscape
 from slicelab.discovery._populations import landmark_limits
-from slicelab.discovery._search import Landscape
 
 
 def planted(n: int, seed: int = 0):
