@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.performance.measure import Steps, compare, python
+from tests.benchmarks.performance.measure import Steps, compare, homes, python
 
 ROWS, DIMENSIONS, CLASSES = 10_000, 512, 10
 WHOLE = "files to candidate slices"
@@ -23,12 +23,7 @@ GOAL = 3
 def run(rounds: int) -> str:
     """Run both sides in turn and return the table."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = {
-            "OMP_NUM_THREADS": "1",
-            "SLICELAB_HOME": f"{folder}/slicelab",
-            "FIFTYONE_DATABASE_DIR": f"{folder}/fiftyone",
-            "FIFTYONE_DO_NOT_TRACK": "1",
-        }
+        environment = homes(folder)
         subprocess.run(python("journey:prepare", folder), env=os.environ | environment, check=True)
         sides = {"slicelab": python("journey:ours", folder), "fiftyone": python("journey:peer", folder)}
         result = compare(sides, rounds=rounds, warm=1, environment=environment)

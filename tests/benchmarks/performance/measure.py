@@ -43,6 +43,16 @@ _MARK = "SLICELAB_BENCH_RUN"
 """Every process of a run inherits this variable: helpers that were handed to init are found by it."""
 
 
+def homes(folder: str) -> dict[str, str]:
+    """Return the variables that give each side a database of its own in this folder, and one BLAS thread."""
+    return {
+        "OMP_NUM_THREADS": "1",  # threads that wait for each other burn CPU seconds on a busy machine
+        "SLICELAB_HOME": f"{folder}/slicelab",
+        "FIFTYONE_DATABASE_DIR": f"{folder}/fiftyone",
+        "FIFTYONE_DO_NOT_TRACK": "1",
+    }
+
+
 class PeerMissingError(RuntimeError):
     """A side could not run: its library isn't installed, or it failed."""
 

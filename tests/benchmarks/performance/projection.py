@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.performance.measure import Comparison, Steps, compare, python
+from tests.benchmarks.performance.measure import Comparison, Steps, compare, homes, python
 
 ROWS, DIMENSIONS = 10_000, 512
 SEED = 51
@@ -33,11 +33,7 @@ GOALS = {FIRST: "10 x", MAP: "4 x", SECOND: "1.8 x"}
 def run(rounds: int) -> str:
     """Run all of it and return the tables."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = ONE_THREAD | {
-            "SLICELAB_HOME": f"{folder}/slicelab",
-            "FIFTYONE_DATABASE_DIR": f"{folder}/fiftyone",
-            "FIFTYONE_DO_NOT_TRACK": "1",
-        }
+        environment = homes(folder)
         sides = {"slicelab": python("projection:ours", folder), "brain": python("projection:brain", folder)}
         for prepare in ("prepare_ours", "prepare_brain"):
             subprocess.run(python(f"projection:{prepare}", folder), env=os.environ | environment, check=True)
