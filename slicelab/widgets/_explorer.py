@@ -321,7 +321,7 @@ class Explorer(VBox):
             if self._model is None:
                 return
             work = self._desk.discovery(self._model)
-            self.actions.buttons["discover"].disabled = True
+            self.actions.searching(True)
             self.notice.begin("Discovering slices", cancel=work.cancel)
             work.start(tell=self.notice.tell, done=self._discovered, failed=self._not_discovered)
 
@@ -343,7 +343,7 @@ class Explorer(VBox):
 
     def _end_work(self) -> None:
         self.notice.end()
-        self.actions.buttons["discover"].disabled = False
+        self.actions.searching(False)
 
     def _describe(self) -> None:
         if self._model is None or not len(self._rows):
@@ -353,7 +353,7 @@ class Explorer(VBox):
         if rule is None:
             self.notice.say("No rule over metadata, position or measured pictures describes this selection.")
         else:
-            self.actions.rule.value = rule.expression
+            self.actions.rule = rule.expression
 
     def _look_at(self, row: int) -> None:
         if len(self._rows) and row not in self._rows:
@@ -364,7 +364,7 @@ class Explorer(VBox):
         groups = self._groups.of(keys)
         proposed = groups[0] if len(groups) == 1 and isinstance(groups[0], Candidate) else None
         self.actions.suggest("" if proposed is None else (proposed.name or proposed.description)[:80])
-        self.actions.note.value = groups[0].note if len(groups) == 1 and isinstance(groups[0], Slice) else ""
+        self.actions.note = groups[0].note if len(groups) == 1 and isinstance(groups[0], Slice) else ""
         self.map.outline(groups)
         self._select(self._groups.members(groups), typical_first=len(groups) == 1)
         names = [group.name for group in groups if isinstance(group, Slice)]
@@ -402,7 +402,7 @@ class Explorer(VBox):
             made = slice_ is not None and self.table.picked != [key_of(slice_)]
             if slice_ is not None:
                 self.table.picked = [key_of(slice_)]
-                self.actions.name.value = ""
+                self.actions.name = ""
             self.refresh()
             if made:
                 self._pick_groups(self.table.picked)

@@ -89,8 +89,8 @@ def test_slices_follow_both_ways(parts):
     app = parts.open_app(explorer)
     try:
         explorer.select(list(explorer._units.index[:5]))
-        explorer.actions.name.value = "made beside the App"
-        explorer.actions.buttons["new"].click()
+        explorer.actions.name = "made beside the App"
+        explorer.actions.press("new")
         assert explorer.notice.kind == "saved", explorer.notice.text
         assert app.session.dataset.has_saved_view("made beside the App")
         explorer.pick("dark ones")

@@ -70,18 +70,18 @@ def test_row_of_the_table_selects_its_members(explorer, send, units) -> None:
     knives = np.flatnonzero(units.label == "knife")
     assert highlighted(explorer) == knives.tolist()
     assert explorer.selection == list(units.index[knives])
-    assert explorer.actions.name.value == "knife taken for its neighbour"
+    assert explorer.actions.name == "knife taken for its neighbour"
     send(explorer.table, {"kind": "pick", "keys": []})
     assert explorer.selection == []
     assert highlighted(explorer) == []
-    assert explorer.actions.name.value == ""
+    assert explorer.actions.name == ""
 
 
 def test_a_typed_name_is_not_overwritten(explorer, send) -> None:
     """The suggestion of a candidate's name gives way to what a person typed."""
-    explorer.actions.name.value = "mine"
+    explorer.actions.name = "mine"
     send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "knife taken for its neighbour")]})
-    assert explorer.actions.name.value == "mine"
+    assert explorer.actions.name == "mine"
 
 
 def test_select_by_code(explorer, units) -> None:
@@ -113,18 +113,17 @@ def test_click_on_a_point_opens_its_picture(explorer, lasso) -> None:
 
 def test_new_slice_is_saved_and_chosen(explorer, lasso, desk, units) -> None:
     """New slice asks the desk once, says the version, and chooses the new row."""
-    button = explorer.actions.buttons["new"]
-    assert button.disabled
+    assert explorer.actions.missing["new"]
     lasso(explorer.map, KNIVES)
-    assert "name" in button.tooltip
-    explorer.actions.name.value = " edge-on "
-    assert not button.disabled
-    button.click()
+    assert explorer.actions.missing["new"] == "Type a name first."
+    explorer.actions.name = " edge-on "
+    assert not explorer.actions.missing["new"]
+    explorer.actions.press("new")
     assert desk.kept["edge-on"].members == tuple(units.index[KNIVES])
     assert explorer.notice.kind == "saved"
     assert explorer.notice.text == "saved, version 1: edge-on (4 units)"
     assert explorer.table.picked == [key_of(explorer, "edge-on")]
-    assert explorer.actions.name.value == ""
+    assert explorer.actions.name == ""
 
 
 def test_lasso_then_add_and_remove(explorer, lasso, send, desk, units) -> None:
@@ -133,10 +132,10 @@ def test_lasso_then_add_and_remove(explorer, lasso, send, desk, units) -> None:
     explorer.refresh()
     send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "s")]})
     lasso(explorer.map, [1, 2, 3])
-    explorer.actions.buttons["add"].click()
+    explorer.actions.press("add")
     assert desk.kept["s"].members == tuple(units.index[:4])
     assert explorer.notice.text == "saved, version 2: s (4 units)"
-    explorer.actions.buttons["remove"].click()
+    explorer.actions.press("remove")
     assert desk.kept["s"].members == (units.index[0],)
     assert [row["size"] for row in explorer.table.rows if row["name"] == "s"] == [1]
 
@@ -148,22 +147,22 @@ def test_rename_merge_delete_undo_redo(explorer, send, desk, units) -> None:
     explorer.refresh()
     act = explorer.actions
     send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "a")]})
-    act.name.value = "c"
-    act.buttons["rename"].click()
+    act.name = "c"
+    act.press("rename")
     assert sorted(desk.kept) == ["b", "c"]
     send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "c"), key_of(explorer, "b")]})
-    assert act.buttons["delete"].disabled
-    act.name.value = "both"
-    act.buttons["merge"].click()
+    assert act.missing["delete"]
+    act.name = "both"
+    act.press("merge")
     assert {name: len(s) for name, s in desk.kept.items()} == {"both": 4}
-    act.buttons["delete"].click()
+    act.press("delete")
     assert desk.kept == {}
     assert explorer.notice.text == "deleted: both (Undo brings it back)"
     assert explorer.table.picked == []
-    act.buttons["undo"].click()
+    act.press("undo")
     assert explorer.notice.text == "undone: delete both"
     assert next(row["name"] for row in explorer.table.rows) == "both"
-    act.buttons["redo"].click()
+    act.press("redo")
     assert desk.kept == {}
 
 
@@ -172,14 +171,14 @@ def test_promote_and_queue(explorer, send, desk, units) -> None:
     desk.create_slice("s", units=list(units.index[:3]))
     explorer.refresh()
     act = explorer.actions
-    assert act.buttons["promote"].disabled
+    assert act.missing["promote"]
     send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "s")]})
-    act.metric.value, act.sense.value, act.bar.value, act.suite.value = "error_rate", "≤", 0.1, "nightly"
-    act.buttons["promote"].click()
+    act.metric, act.sense, act.bar, act.suite = "error_rate", "≤", 0.1, "nightly"
+    act.press("promote")
     assert (desk.cases[0].bar, desk.cases[0].suite) == (Bar("error_rate", at_most=0.1), "nightly")
     assert explorer.notice.text.startswith("saved, version 1: case s (error_rate <= 0.1)")
-    act.reason.value, act.queue.value = "investigate", "round-7"
-    act.buttons["enqueue"].click()
+    act.reason, act.queue = "investigate", "round-7"
+    act.press("enqueue")
     assert desk.queued == {"round-7/investigate": set(units.index[:3])}
     assert explorer.notice.text == "saved: 3 units of s are new in queue round-7"
 
@@ -188,13 +187,13 @@ def test_a_refusal_is_shown_and_nothing_else_changes(explorer, lasso, desk, unit
     """What the desk refuses is told with its traceback; selection and name stay for another try."""
     desk.create_slice("taken", units=[units.index[0]])
     lasso(explorer.map, [1, 2])
-    explorer.actions.name.value = "taken"
-    explorer.actions.buttons["new"].click()
+    explorer.actions.name = "taken"
+    explorer.actions.press("new")
     assert explorer.notice.kind == "error"
     assert explorer.notice.text.startswith("InvalidInputError: A slice named 'taken' is there already")
     assert "create_slice" in explorer.notice.details
     assert explorer.selection == list(units.index[1:3])
-    assert explorer.actions.name.value == "taken"
+    assert explorer.actions.name == "taken"
 
 
 def test_a_conflict_shows_the_other_persons_change(explorer, lasso, send, desk, units) -> None:
@@ -204,7 +203,7 @@ def test_a_conflict_shows_the_other_persons_change(explorer, lasso, send, desk, 
     send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "s")]})
     lasso(explorer.map, [1])
     desk.add_to_slice("s", [units.index[5]])
-    explorer.actions.buttons["add"].click()
+    explorer.actions.press("add")
     assert explorer.notice.text.startswith("ConflictError: ")
     assert [row["version"] for row in explorer.table.rows if row["name"] == "s"] == [2]
 
@@ -355,14 +354,14 @@ def test_a_better_map_moves_what_is_placed(explorer, lasso, send, units, project
 def test_new_slice_from_a_rule(explorer, desk) -> None:
     """An expression makes a slice, frozen with its rule; a wrong one is told and nothing is made."""
     act = explorer.actions
-    act.name.value, act.rule.value = "dark knives", 'label == "knife" and brightness < 0.2'
-    act.buttons["from_rule"].click()
+    act.name, act.rule = "dark knives", 'label == "knife" and brightness < 0.2'
+    act.press("from_rule")
     made = desk.kept["dark knives"]
     assert made.rule == 'label == "knife" and brightness < 0.2'
     assert 0 < len(made) < 50
     assert set(explorer.selection) == set(made.members)  # what a button does next is done to what is seen
-    act.name.value, act.rule.value = "other", "labl == 3"
-    act.buttons["from_rule"].click()
+    act.name, act.rule = "other", "labl == 3"
+    act.press("from_rule")
     assert explorer.notice.text.startswith("RuleError: ")
     assert "Did you mean 'label'" in explorer.notice.text
     assert list(desk.kept) == ["dark knives"]
@@ -371,10 +370,10 @@ def test_new_slice_from_a_rule(explorer, desk) -> None:
 def test_a_rule_is_its_own_name_where_none_was_typed(explorer, send, desk) -> None:
     """The name that a chosen candidate suggests is not that of a slice from a rule."""
     send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "knife taken for its neighbour")]})
-    explorer.actions.rule.value = 'label == "cup"'
-    explorer.actions.buttons["from_rule"].click()
+    explorer.actions.rule = 'label == "cup"'
+    explorer.actions.press("from_rule")
     assert list(desk.kept) == ['label == "cup"']
-    assert explorer.actions.name.value == ""
+    assert explorer.actions.name == ""
 
 
 def test_note_and_split(explorer, send, desk, units) -> None:
@@ -382,11 +381,11 @@ def test_note_and_split(explorer, send, desk, units) -> None:
     desk.create_slice("s", units=list(units.index[:9]))
     explorer.refresh()
     send(explorer.table, {"kind": "pick", "keys": [key_of(explorer, "s")]})
-    explorer.actions.note.value = "look"
-    explorer.actions.buttons["write_note"].click()
+    explorer.actions.note = "look"
+    explorer.actions.press("write_note")
     assert desk.kept["s"].note == "look"
-    explorer.actions.parts.value = 3
-    explorer.actions.buttons["split"].click()
+    explorer.actions.parts = 3
+    explorer.actions.press("split")
     assert {name: len(s) for name, s in desk.kept.items()} == {"s 1": 3, "s 2": 3, "s 3": 3}
     assert explorer.table.picked == [key_of(explorer, "s 1")]
 
@@ -395,13 +394,13 @@ def test_confirm_and_dismiss(explorer, send, desk) -> None:
     """A candidate becomes a slice, or is dismissed with a reason; without one the button says what is missing."""
     act = explorer.actions
     send(explorer.table, {"kind": "pick", "keys": ["candidate 1"]})
-    act.buttons["confirm"].click()
+    act.press("confirm")
     assert len(desk.kept["knife taken for its neighbour"]) == 50
     send(explorer.table, {"kind": "pick", "keys": ["candidate 2"]})
-    assert act.buttons["dismiss"].disabled
-    assert act.buttons["dismiss"].tooltip == "Say why first."
-    act.why.value = "an artefact"
-    act.buttons["dismiss"].click()
+    assert act.missing["dismiss"]
+    assert act.missing["dismiss"] == "Say why first."
+    act.why = "an artefact"
+    act.press("dismiss")
     row = next(row for row in explorer.table.rows if row["key"] == "candidate 2")
     assert row["status"] == "dismissed"
     assert row["description"].startswith("an artefact · ")
@@ -445,7 +444,7 @@ def test_inspector_follows_and_finds_a_rule(explorer, lasso, send, units) -> Non
     failures = int(units.failure[::4].sum())
     assert explorer.inspector.groups[0]["lines"][0]["words"] == f"{failures} of 50"
     send(explorer.inspector, {"kind": "describe"})
-    assert explorer.actions.rule.value == "brightness < 0.5"
+    assert explorer.actions.rule == "brightness < 0.5"
     assert explorer.inspector.groups[-1]["title"] == "Rule"
     lasso(explorer.map, [1])
     send(explorer.inspector, {"kind": "describe"})
@@ -473,9 +472,9 @@ def test_orders_and_neighbours_of_the_gallery(explorer, lasso, send, units) -> N
 def test_discovery_is_told_and_found(explorer, desk, fakes, units) -> None:
     """The button begins a search; its progress is shown, and what it finds takes the place of the old candidates."""
     explorer.table._handle_custom_msg({"kind": "pick", "keys": ["candidate 1"]}, [])
-    explorer.actions.buttons["discover"].click()
+    explorer.actions.press("discover")
     assert explorer.notice.work == "Discovering slices"
-    assert explorer.actions.buttons["discover"].disabled
+    assert explorer.actions.missing["discover"]
     desk.work.tell("Measuring", 0.25)
     assert (explorer.notice.work, explorer.notice.share) == ("Measuring", 0.25)
     desk.work.done(fakes.make_candidates(units, ["spoon"]))
@@ -483,20 +482,51 @@ def test_discovery_is_told_and_found(explorer, desk, fakes, units) -> None:
     assert explorer.table.picked == []  # it was another candidate that had this key
     assert explorer.notice.work == ""
     assert explorer.notice.text == "1 candidates, 0 of them confirmed on held-out units"
-    assert not explorer.actions.buttons["discover"].disabled
+    assert not explorer.actions.missing["discover"]
 
 
 def test_discovery_is_stopped_or_fails(explorer, desk) -> None:
     """Cancel stops it and changes nothing; an error is shown with its traceback; both can be tried again."""
     before = list(explorer.table.rows)
-    explorer.actions.buttons["discover"].click()
+    explorer.actions.press("discover")
     explorer.notice._handle_custom_msg({"kind": "cancel"}, [])
     assert desk.work.stopped
     assert explorer.notice.text == "stopped; the candidates are as they were"
-    explorer.actions.buttons["discover"].click()
+    explorer.actions.press("discover")
     desk.work.failed(StateError("No vectors."))
     assert explorer.notice.text == "StateError: No vectors."
     assert explorer.table.rows == before
-    assert (explorer.notice.work, explorer.actions.buttons["discover"].disabled) == ("", False)
+    assert (explorer.notice.work, explorer.actions.missing["discover"]) == ("", "")
     explorer.notice._handle_custom_msg({"kind": "cancel"}, [])  # a late click
     assert explorer.notice.text == "StateError: No vectors."
+
+
+def test_what_is_typed_and_pressed_arrives_in_order(explorer, lasso, send, desk, units) -> None:
+    """Each key stroke and each press is a message: a slice never gets half of its name."""
+    lasso(explorer.map, KNIVES)
+    for typed in ("e", "ed", "edge"):
+        send(explorer.actions, {"kind": "write", "field": "name", "value": typed})
+    send(explorer.actions, {"kind": "press", "button": "new"})
+    assert desk.kept["edge"].members == tuple(units.index[KNIVES])
+    assert explorer.actions.name == ""
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ({"kind": "write", "field": "parts", "value": 21}, "parts"),
+        ({"kind": "write", "field": "bar", "value": -1}, "bar"),
+        ({"kind": "write", "field": "metric", "value": "luck"}, "metric"),
+        ({"kind": "write", "field": "name", "value": {"a": 1}}, "name"),
+        ({"kind": "write", "field": "missing", "value": {}}, "no field 'missing'"),
+        ({"kind": "press", "button": "format disk"}, "no button 'format disk'"),
+    ],
+)
+def test_a_field_takes_only_what_it_is_for(explorer, send, message, words) -> None:
+    """A value or a name that can't be is refused, said, and changes nothing."""
+    act = explorer.actions
+    before = (act.parts, act.bar, act.metric, act.name, act.missing)
+    send(act, message)
+    assert explorer.notice.kind == "error"
+    assert words in explorer.notice.text
+    assert (act.parts, act.bar, act.metric, act.name, act.missing) == before

@@ -14,10 +14,10 @@ def test_memory_stays_flat_over_many_cycles(explorer, desk, lasso) -> None:
 
     def cycle(number: int) -> None:
         lasso(explorer.map, parts[number % 4])
-        explorer.actions.name.value = f"slice {number}"
-        explorer.actions.buttons["new"].click()
+        explorer.actions.name = f"slice {number}"
+        explorer.actions.press("new")
         assert explorer.notice.kind == "saved", explorer.notice.text
-        explorer.actions.buttons["undo"].click()
+        explorer.actions.press("undo")
         desk.past.clear()  # the desk's own memory isn't the widget's
         desk.future.clear()
 

@@ -53,9 +53,9 @@ def _select(explorer: Any, rows: bytes) -> None:
 
 def _cycle(explorer: Any, desk: Any, rows: bytes, number: int) -> None:
     _select(explorer, rows)
-    explorer.actions.name.value = f"slice {number}"
-    explorer.actions.buttons["new"].click()
-    explorer.actions.buttons["undo"].click()
+    explorer.actions.name = f"slice {number}"
+    explorer.actions.press("new")
+    explorer.actions.press("undo")
     desk.past.clear()
     desk.future.clear()
 
