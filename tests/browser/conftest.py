@@ -30,7 +30,7 @@ import slicelab
 NAMES = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome")
 QUIET = ("--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage")  # fmt: skip
-SOFTWARE_WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+# A browser without a GPU as it starts by itself paints on the CPU; forced onto SwiftShader every frame costs 50 ms and more.
 NO_WEBGL = ("--disable-gpu", "--disable-3d-apis")
 ERROR = '[data-mime-type="application/vnd.jupyter.error"]'
 # The number in front of a cell appears when it has run, "[*]" means that it waits or runs; an error stops the rest.
@@ -118,7 +118,7 @@ def open_page(chromium: str, tmp_path: Path) -> Iterator[Callable[..., object]]:
                 tmp_path / f"profile{len(contexts)}",
                 executable_path=chromium,
                 headless=True,
-                args=[*QUIET, *(SOFTWARE_WEBGL if webgl else NO_WEBGL)],
+                args=[*QUIET, *(() if webgl else NO_WEBGL)],
                 viewport={"width": width, "height": height},
             )
             contexts.append(context)
@@ -134,7 +134,7 @@ def open_page(chromium: str, tmp_path: Path) -> Iterator[Callable[..., object]]:
 
 @pytest.fixture
 def page(open_page: Callable[..., object]) -> object:
-    """A page of a fresh browser with WebGL in software."""
+    """A page of a fresh browser."""
     return open_page()
 
 

@@ -48,8 +48,17 @@ line.add_class("peer-line")
 """
 FIFTYONE_PLOT = """
 plot = results.visualize(labels="outcome.label", height=480)
-plot.register_selection_callback(lambda ids: setattr(line, "value", f"{{len(ids)}} selected"))
 session.plots.attach(plot, name="map")
+linked = plot._selection_callback  # there is one at a time: the session's is called from ours
+times = 0
+
+def selected(ids):
+    global times
+    linked(ids)
+    times += 1  # two quarters can hold as many points
+    line.value = f"{{len(ids)}} selected, {{times}}"
+
+plot.register_selection_callback(selected)
 plot.show()
 """
 LINE = "line"
