@@ -30,7 +30,7 @@ import slicelab
 NAMES = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome")
 QUIET = ("--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage")  # fmt: skip
-# A browser without a GPU as it starts by itself paints on the CPU; forced onto SwiftShader every frame costs 50 ms and more.
+# Where there is no GPU Chromium paints on the CPU by itself; forced onto SwiftShader every frame costs 50 ms and more.
 NO_WEBGL = ("--disable-gpu", "--disable-3d-apis")
 ERROR = '[data-mime-type="application/vnd.jupyter.error"]'
 # The number in front of a cell appears when it has run, "[*]" means that it waits or runs; an error stops the rest.

@@ -42,7 +42,9 @@ function render({ model, el }) {
     if (words) input.placeholder = words;
     Object.assign(input, limits);
     const show = () => {
-      if (String(model.get(field)) !== input.value) input.value = model.get(field);
+      if (String(model.get(field)) === input.value) return;
+      if (input.getRootNode().activeElement === input && !chosen) write(field, input.value); // a person is typing there
+      else input.value = model.get(field);
     };
     if (limits) {
       input.addEventListener("change", () => {
