@@ -107,8 +107,8 @@ class Bench:
         self.playwright = sync_playwright().start()
         self.browser = self.playwright.chromium.launch(
             executable_path=shutil.which("chromium"),
-            # As it starts where there is no GPU: it computes WebGL, and paints the page on the CPU. Forced onto ANGLE with
-            # SwiftShader, every frame of JupyterLab costs 50 to 170 ms of CPU time.
+            # As it starts where there is no GPU: WebGL is computed, and the page painted on the CPU. Forced onto ANGLE,
+            # every frame of JupyterLab costs 50 to 170 ms of CPU time.
             args=["--no-sandbox"],
         )
         return self
