@@ -187,10 +187,15 @@ def _check(table: SampleTable, predictions: Predictions, iou: float, confidence:
                 f"detection_units() needs a {what} for detection; got one for {task}. "
                 "For whole images use classification_units()."
             )
-    if check_fraction(iou, "iou") <= BACKGROUND_IOU:
-        raise InvalidInputError(f"The iou must be above {BACKGROUND_IOU} (below is background); got {iou}.")
+    check_iou(iou)
     if confidence is not None:
         check_fraction(confidence, "confidence")
+
+
+def check_iou(iou: float) -> None:
+    """Raise `InvalidInputError` when that can't be the least IoU of a match."""
+    if check_fraction(iou, "iou") <= BACKGROUND_IOU:
+        raise InvalidInputError(f"The iou must be above {BACKGROUND_IOU} (below is background); got {iou}.")
 
 
 def _label_rows(
