@@ -175,26 +175,22 @@ def test_a_partition_that_cannot_be_read_is_named(new, found, tmp_path, connecte
         assign_with_ray(found, new.place, output=tmp_path / "out", address=connected, progress=False)
 
 
-class Slow:
-    """A reference that takes a second for each partition."""
+def slow(reference):
+    """The same, with a second for each partition; a local class, so that it travels by value."""
 
-    def __init__(self, reference):
-        self.embeddings, self.names, self.hash = reference.embeddings, reference.names, reference.hash
-        self.reference = reference
+    class Slow:
+        embeddings, names, hash = reference.embeddings, reference.names, reference.hash
 
-    def assign(self, rows):
-        time.sleep(1)
-        return self.reference.assign(rows)
+        def assign(self, rows):
+            time.sleep(1)
+            return reference.assign(rows)
+
+    return Slow()
 
 
 @pytest.mark.slow
 def test_a_killed_worker_costs_its_partition(new, found, tmp_path, connected, monkeypatch):
     """kill -9 in the middle: the same memberships; what was finished before isn't touched."""
-    import sys
-
-    import ray.cloudpickle
-
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     out, seen = tmp_path / "out", {}
 
     def files():
@@ -209,8 +205,9 @@ def test_a_killed_worker_costs_its_partition(new, found, tmp_path, connected, mo
 
     killer = threading.Thread(target=kill_one, daemon=True)
     killer.start()
-    monkeypatch.setattr(found, "reference", lambda: Slow(type(found).reference(found)))
-    assign_with_ray(found, new.place, output=out, address=connected, progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(found, "reference", lambda: slow(type(found).reference(found)))
+        assign_with_ray(found, new.place, output=out, address=connected, progress=False)
     killer.join(10)
     assert not psutil.pid_exists(seen["killed"])
     assert 2 <= len(seen["before"]) < 7
