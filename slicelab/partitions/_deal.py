@@ -125,7 +125,7 @@ def deal(
         with tqdm(total=sum(map(len, tasks)), desc=what, unit=unit, disable=not progress) as bar:
             for row in done.iter_rows():
                 if row["error"] is not None:
-                    raise getattr(core, row["error"])(f"A worker failed: {row['problem']} {_KEPT}")
+                    raise getattr(core, row["error"], StateError)(f"A worker failed: {row['problem']} {_KEPT}")
                 yield str(row["answer"])
                 bar.update(row["rows"])
     except ray.exceptions.RayError as error:
