@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from slicelab.core import (
     BOX_UNIT_COLUMNS,
     UNIT_COLUMNS,
-    InvalidInputError,
+    Predictions,
+    SampleTable,
     SourceError,
     Task,
     check_fraction,
@@ -19,9 +20,9 @@ from slicelab.core import (
     hash_value,
 )
 from slicelab.evaluation._classification_units import classification_units
-from slicelab.evaluation._detection_units import check_iou, detection_units
+from slicelab.evaluation._detection_units import best_confidence, check_iou, confidence_levels, detection_units
 from slicelab.evaluation._label_partition import label_table, prediction_table, task_of
-from slicelab.partitions import Folder, transform
+from slicelab.partitions import Folder, cluster, transform
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,8 +60,8 @@ def evaluate_with_ray(
         the same name: `unit`, then `UNIT_COLUMNS` and for detection `BOX_UNIT_COLUMNS`. What is there and was made of
         the same labels and predictions is kept.
     iou, confidence
-        Detection, as in `detection_units`; the confidence must be given, as the one with the highest F1 is known only
-        when all is matched: take that of a sample, `units.attrs["confidence"]`.
+        Detection, as in `detection_units`. For a confidence of None everything is matched twice: how many boxes of each
+        confidence match is counted first, in `<output>/_levels`.
     address
         None: a cluster of this machine alone, which ends with the call; "auto", "host:port" or "ray://host:port": that
         one.
@@ -70,12 +71,12 @@ def evaluate_with_ray(
     Returns
     -------
     DataFrame, sorted by its first three columns: `label`, `prediction` (NaN for none), `outcome`, and `units`, how many
-    there are: the confusion matrix as rows.
+    there are: the confusion matrix as rows. Of boxes the confidence stands in `attrs["confidence"]`.
 
     Raises
     ------
     InvalidInputError
-        A number is out of range, the confidence is missing, or a place or address is none.
+        A number is out of range, or a place or address is none.
     MissingExtraError
         Ray isn't installed.
     SourceError
@@ -86,29 +87,45 @@ def evaluate_with_ray(
 
     Notes
     -----
-    Units are those of `classification_units` and `detection_units` on all tables at once, bit for bit.
+    Units are those of `classification_units` and `detection_units` on all tables at once, bit for bit. A worker holds
+    one partition; the driver one too, and where it chooses the confidence one row per different confidence.
     """
     sources = [Folder(labels), Folder(predictions)]
     asked = _Asked(_task(sources[0]), check_name(model, "model"), float(iou), confidence)
     asked.check()
-    made = transform(
-        sources,
-        output,
-        _evaluated,
-        asked,
-        job=hash_value(["evaluate", 1, list(astuple(asked))]),
-        address=address,
-        workers=workers,
-        what="Evaluating",
-        progress=progress,
-    )
+    options: dict[str, Any] = {"address": address, "workers": workers, "progress": progress}
+    if asked.task == "classification" or confidence is not None:
+        return _evaluate(sources, output, asked, **options)
+    with cluster(address):
+        options["address"] = None  # the one that is connected
+        level = _best_confidence(sources, Folder(output).below("_levels"), asked, **options)
+        return _evaluate(sources, output, replace(asked, confidence=level), **options)
+
+
+def _best_confidence(sources: list[Folder], output: Folder, asked: _Asked, **options: Any) -> float:
+    job = hash_value(["levels", 1, asked.iou])
+    levels, n_labelled = pd.DataFrame(columns=["confidence", "boxes", "hits"]), 0
+    for _, table in transform(sources, output.place, _levels, asked, job=job, what="Matching", **options):
+        here = table.to_pandas()
+        n_labelled += int(here["labelled"].sum())
+        here = here.loc[here["confidence"].notna(), ["confidence", "boxes", "hits"]]
+        both = pd.concat([levels, here]) if len(levels) else here
+        levels = both.groupby("confidence", as_index=False).sum()
+    return best_confidence(levels, n_labelled)
+
+
+def _evaluate(sources: list[Folder], output: str | Path, asked: _Asked, **options: Any) -> pd.DataFrame:
     by = ["label", "prediction", "outcome"]
     counts = pd.DataFrame(columns=[*by, "units"])
-    for _, table in made:
+    job = hash_value(["evaluate", 1, list(astuple(asked))])
+    for _, table in transform(sources, output, _evaluated, asked, job=job, what="Evaluating", **options):
         here = table.select(by).to_pandas().value_counts(by, dropna=False).rename("units").reset_index()
         both = pd.concat([counts, here]) if len(counts) else here
         counts = both.groupby(by, dropna=False, as_index=False)["units"].sum()
-    return counts.sort_values(by, ignore_index=True)
+    counts = counts.sort_values(by, ignore_index=True)
+    if asked.task == "detection":
+        counts.attrs["confidence"] = asked.confidence
+    return counts
 
 
 @dataclass(frozen=True)
@@ -119,16 +136,10 @@ class _Asked:
     confidence: float | None
 
     def check(self) -> None:
-        """Raise `InvalidInputError` where `detection_units` would, and for boxes without a confidence."""
-        if self.task == "classification":
-            return
-        check_iou(self.iou)
-        if self.confidence is None:
-            raise InvalidInputError(
-                "Boxes in partitions need confidence=, below which predicted boxes are left out; it can't be chosen "
-                'partition by partition. Take that of a sample, detection_units(...).attrs["confidence"].'
-            )
-        check_fraction(self.confidence, "confidence")
+        """Raise `InvalidInputError` where `detection_units` would."""
+        if self.task == "detection":
+            check_iou(self.iou)
+            check_fraction(0 if self.confidence is None else self.confidence, "confidence")
 
 
 def _task(labels: Folder) -> Task:
@@ -147,8 +158,7 @@ def _evaluated(asked: _Asked, labels: pa.Table, predictions: pa.Table) -> pa.Tab
     """Return the units of one partition."""
     import pyarrow as pa
 
-    table = label_table(labels.to_pandas(), asked.task)
-    said = prediction_table(predictions.to_pandas(), table, asked.model)
+    table, said = _read(asked, labels, predictions)
     columns = list(UNIT_COLUMNS)
     if asked.task == "classification":
         units = classification_units(table, said)
@@ -158,3 +168,18 @@ def _evaluated(asked: _Asked, labels: pa.Table, predictions: pa.Table) -> pa.Tab
     types = {c: pa.float64() if c in _NUMBERS else pa.string() for c in ["unit", *columns]} | {"failure": pa.bool_()}
     frame = units.reset_index()
     return pa.table({c: pa.array(frame[c], type_, from_pandas=True) for c, type_ in types.items()})
+
+
+def _levels(asked: _Asked, labels: pa.Table, predictions: pa.Table) -> pa.Table:
+    """Return how many boxes of each confidence match in one partition; a row without one counts the labelled boxes."""
+    import pyarrow as pa
+
+    levels, n_labelled = confidence_levels(*_read(asked, labels, predictions), iou=asked.iou)
+    rows = pd.concat([levels.assign(labelled=0), pd.DataFrame({"boxes": [0], "hits": 0, "labelled": n_labelled})])
+    types = {"confidence": pa.float64(), "boxes": pa.int64(), "hits": pa.int64(), "labelled": pa.int64()}
+    return pa.table({c: pa.array(rows[c], type_, from_pandas=True) for c, type_ in types.items()})
+
+
+def _read(asked: _Asked, labels: pa.Table, predictions: pa.Table) -> tuple[SampleTable, Predictions]:
+    table = label_table(labels.to_pandas(), asked.task)
+    return table, prediction_table(predictions.to_pandas(), table, asked.model)

@@ -12,7 +12,8 @@ import pytest
 
 from slicelab.core import InvalidInputError, SourceError
 from slicelab.evaluation import classification_units, detection_units, evaluate_with_ray
-from slicelab.evaluation._with_ray import _Asked, _evaluated
+from slicelab.evaluation._detection_units import best_confidence
+from slicelab.evaluation._with_ray import _Asked, _evaluated, _levels
 from slicelab.partitions import Folder
 from slicelab.partitions._transform import _Transformer
 
@@ -97,6 +98,20 @@ def test_workers_judge_boxes_as_one_call_does(boxes, tmp_path):
     assert {"tp", "missed", "spurious", "duplicate", "misclassified"} <= set(boxes.whole["outcome"])
 
 
+def test_the_confidence_of_all_partitions_is_chosen(boxes):
+    """What workers count adds up to what the F1 of all boxes is highest at."""
+    asked = _Asked("detection", "v1", 0.5, None)
+    pairs = [
+        (Folder(boxes.labels).read(f"part-{i}"), Folder(boxes.predictions).read(f"part-{i}")) for i in range(PARTS)
+    ]
+    rows = pd.concat([_levels(asked, *pair).to_pandas() for pair in pairs])
+    levels = rows.dropna().groupby("confidence", as_index=False).sum()
+    assert best_confidence(levels, rows["labelled"].sum()) == boxes.whole.attrs["confidence"]
+    alone = [best_confidence(_levels(asked, *pair).to_pandas().dropna(), 1) for pair in pairs]
+    assert alone[-1] == 0
+    assert boxes.whole.attrs["confidence"] not in (0, alone[0])
+
+
 def test_workers_judge_classes_as_one_call_does(classes, tmp_path):
     """Also where nothing was predicted in a partition, whose columns have the types of the others."""
     units = run_here(classes, tmp_path / "out", _Asked("classification", "v1", 0.5, None))
@@ -159,7 +174,6 @@ def test_wrong_requests_are_refused_before_anything_starts(boxes, classes, tmp_p
     Folder(tmp_path / "few").write("part-0", pa.table(SAID))
     wrong = [
         (SourceError, "in one of them only: 'part-1', 'part-2'", {"predictions": tmp_path / "few"}),
-        (InvalidInputError, "need confidence=", {"confidence": None}),
         (InvalidInputError, "from 0 to 1", {"confidence": 2.0}),
         (InvalidInputError, "above 0.1", {"iou": 0.05}),
         (InvalidInputError, "model", {"model": ""}),
@@ -176,16 +190,15 @@ def test_wrong_requests_are_refused_before_anything_starts(boxes, classes, tmp_p
 def test_a_cluster_judges_as_one_call_does(kind, request, tmp_path, connected):
     """The units are the same, and the counts are theirs."""
     data = request.getfixturevalue(kind)
-    level = data.whole.attrs.get("confidence")
     counts = evaluate_with_ray(
         data.labels,
         data.predictions,
         model="v1",
         output=tmp_path / "out",
-        confidence=level,
         address=connected,
         progress=False,
     )
+    assert counts.attrs.get("confidence") == data.whole.attrs.get("confidence")
     same(read(tmp_path / "out"), data.whole)
     by = ["label", "prediction", "outcome"]
     expected = data.whole.value_counts(by, dropna=False)
