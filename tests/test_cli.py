@@ -20,6 +20,7 @@ def test_every_command_has_help_with_an_example(run_cli):
     commands += [f"queue {c}" for c in ("agreement", "decide", "review", "accept", "reject", "ask-again")]
     commands += [f"queue {c}" for c in ("export-again", "merge", "step-back", "explain")]
     commands += [f"schema {c}" for c in ("define", "show")]
+    commands += [f"partitions {c}" for c in ("assign", "evaluate")]
     for command in commands:
         shown = CliRunner().invoke(app, [*command.split(), "--help"])
         assert shown.exit_code == 0, command

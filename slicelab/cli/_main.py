@@ -217,7 +217,7 @@ def lab(
 
 def _register() -> None:
     """Add the commands of the other files."""
-    from slicelab.cli import _app, _audit, _embed, _gate, _queue, _queue_decisions, _schema, _slices  # noqa: F401
+    from slicelab.cli import _app, _audit, _embed, _gate, _partitions, _queue, _queue_decisions, _schema, _slices  # noqa: F401
 
     _embed.register(app)
     _slices.register(app)
@@ -226,6 +226,7 @@ def _register() -> None:
     _schema.register(app)
     _audit.register(app)
     _app.register(app)
+    _partitions.register(app)
 
 
 _register()

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from slicelab.core import Candidate, InvalidInputError, check_matrix, visible
-from slicelab.discovery._project import FloatMatrix, nearest, project
+from slicelab.discovery._project import FloatMatrix, project
+from slicelab.discovery._reference import Reference
 
-NEIGHBOURS = 10
 COLUMNS = (
     "name", "status", "kind", "size", "failures", "failure_rate", "low", "high", "base_rate", "lift", "held_out_n",
     "held_out_rate", "effect", "effect_low", "effect_high", "p_value", "q_value", "stability", "coherence", "rule",
@@ -105,7 +105,8 @@ class CandidateSlices(Sequence[Candidate]):
 
         Returns
         -------
-        float32 (m, n_slices) in [0, 1]: mean membership of the 10 nearest rows that discovery saw.
+        float32 (m, n_slices) in [0, 1]: mean membership of the 10 nearest rows that discovery saw (of equally near
+        ones the first). A row's doesn't depend on the others.
 
         Raises
         ------
@@ -114,12 +115,17 @@ class CandidateSlices(Sequence[Candidate]):
         """
         rows = check_matrix(new_embeddings, "new embeddings")
         self._check_dimensions(rows, "new embeddings")
+        return self.reference(leads=leads).assign(rows)
+
+    def reference(self, *, leads: bool = False) -> Reference:
+        """Return what `assign` compares new rows with, by itself."""
         asked = [*self, *self.leads] if leads else list(self)
-        if not asked or not len(rows):
-            return np.zeros((len(rows), len(asked)), np.float32)
-        indices, _ = nearest(self.embeddings, NEIGHBOURS, queries=rows)
-        memberships = np.stack([c.membership for c in asked], axis=1)
-        return np.asarray(memberships[indices].mean(axis=1), np.float32)
+        memberships = [c.membership for c in asked]
+        return Reference(
+            self.embeddings,
+            np.stack(memberships, axis=1) if memberships else np.zeros((len(self.embeddings), 0), np.float32),
+            tuple(c.name for c in asked),
+        )
 
     def frame(self) -> pd.DataFrame:
         """Return one row per slice, best first.

@@ -11,7 +11,7 @@ from pathlib import Path
 from slicelab.core import InvalidInputError, MediaError, visible
 from slicelab.embeddings._decode import ChangedImageError, read_local
 from slicelab.embeddings._item import Image, ImageItem
-from slicelab.embeddings._partitions import file_system
+from slicelab.partitions import file_system
 from slicelab.sources import read_image
 
 

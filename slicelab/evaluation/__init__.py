@@ -30,6 +30,7 @@ from slicelab.evaluation._metric_value import metric_value
 from slicelab.evaluation._overall import confusion, overall
 from slicelab.evaluation._own_value import compare_own
 from slicelab.evaluation._surroundings import SURROUNDINGS, surroundings
+from slicelab.evaluation._with_ray import evaluate_with_ray
 
 __all__ = [
     "CONFIDENCE_METRICS",
@@ -61,6 +62,7 @@ __all__ = [
     "consensus",
     "detection_units",
     "difference_of_draws",
+    "evaluate_with_ray",
     "f1_of",
     "group_boxes",
     "holm",

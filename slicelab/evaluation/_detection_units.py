@@ -79,12 +79,10 @@ def detection_units(
     label at most, the more confident box first.
     """
     _check(table, predictions, iou, confidence)
-    keys = pd.Index(table.samples.index).sort_values()
-    classes = pd.Index(pd.unique(pd.concat([table.boxes["label"], predictions.frame["label"]]).dropna()))
-    labelled = labelled_arrays(table.boxes, keys=keys, classes=classes)
-    predicted = predicted_arrays(predictions.frame, keys=keys, classes=classes)
+    labelled, predicted = _arrays(table, predictions)
     found = _Matches.find(predicted, labelled, iou=iou)
-    level = found.best_confidence(predicted, labelled) if confidence is None else float(confidence)
+    n_labelled = int(np.count_nonzero(~labelled.crowd))
+    level = best_confidence(found.levels(predicted), n_labelled) if confidence is None else float(confidence)
     found.drop(predicted.confidence < level)
     found.explain(predicted, labelled, iou=iou)
     units = pd.concat(
@@ -96,6 +94,36 @@ def detection_units(
     units.attrs["confidence"] = level
     units.attrs["iou"] = float(iou)
     return units
+
+
+def confidence_levels(table: SampleTable, predictions: Predictions, *, iou: float) -> tuple[pd.DataFrame, int]:
+    """Return what `best_confidence` chooses by; that of several tables with different images adds up.
+
+    Returns
+    -------
+    DataFrame, one row per confidence of a box that is judged: `confidence`, `boxes` (how many have it), `hits` (how
+    many of them match); and the number of labelled boxes that aren't crowds.
+    """
+    _check(table, predictions, iou, None)
+    labelled, predicted = _arrays(table, predictions)
+    levels = _Matches.find(predicted, labelled, iou=iou).levels(predicted)
+    return levels, int(np.count_nonzero(~labelled.crowd))
+
+
+def best_confidence(levels: pd.DataFrame, n_labelled: int) -> float:
+    """Return the confidence at which F1 is highest, the highest such; 0 where no box matches."""
+    levels = levels.sort_values("confidence", ascending=False)
+    boxes, hits = levels["boxes"].to_numpy().cumsum(), levels["hits"].to_numpy().cumsum()
+    if not len(hits) or not hits[-1]:
+        return 0.0
+    return float(levels["confidence"].iloc[np.argmax(2 * hits / (boxes + n_labelled))])
+
+
+def _arrays(table: SampleTable, predictions: Predictions) -> tuple[BoxArrays, BoxArrays]:
+    keys = pd.Index(table.samples.index).sort_values()
+    classes = pd.Index(pd.unique(pd.concat([table.boxes["label"], predictions.frame["label"]]).dropna()))
+    labelled = labelled_arrays(table.boxes, keys=keys, classes=classes)
+    return labelled, predicted_arrays(predictions.frame, keys=keys, classes=classes)
 
 
 @dataclass(eq=False)
@@ -132,19 +160,14 @@ class _Matches:
         outcome = np.full(len(labelled), "missed", dtype=object)
         return cls(pairs, same, ~on_crowd, label, outcome, np.full(len(labelled), -1, dtype=np.int64))
 
-    def best_confidence(self, predicted: BoxArrays, labelled: BoxArrays) -> float:
-        """Return the confidence at which F1 is highest.
+    def levels(self, predicted: BoxArrays) -> pd.DataFrame:
+        """Return by confidence how many boxes are judged, and how many of them match.
 
         Greedy matching by falling confidence gives every threshold at once: the boxes above it match the same.
         """
-        score = predicted.confidence[self.kept]
-        if not len(score):
-            return 0.0
-        hits = np.cumsum(self.label[self.kept] >= 0)
-        f1 = 2 * hits / (np.arange(1, len(score) + 1) + np.count_nonzero(~labelled.crowd))
-        last_of_equals = np.append(score[1:] != score[:-1], True)
-        f1 = np.where(last_of_equals, f1, -1.0)
-        return float(score[np.argmax(f1)]) if hits[-1] else 0.0
+        score, at = np.unique(predicted.confidence[self.kept], return_inverse=True)
+        hits = np.bincount(at[self.label[self.kept] >= 0], minlength=len(score))
+        return pd.DataFrame({"confidence": score, "boxes": np.bincount(at, minlength=len(score)), "hits": hits})
 
     def drop(self, below: Bools) -> None:
         """Leave predicted boxes out."""
@@ -187,10 +210,15 @@ def _check(table: SampleTable, predictions: Predictions, iou: float, confidence:
                 f"detection_units() needs a {what} for detection; got one for {task}. "
                 "For whole images use classification_units()."
             )
-    if check_fraction(iou, "iou") <= BACKGROUND_IOU:
-        raise InvalidInputError(f"The iou must be above {BACKGROUND_IOU} (below is background); got {iou}.")
+    check_iou(iou)
     if confidence is not None:
         check_fraction(confidence, "confidence")
+
+
+def check_iou(iou: float) -> None:
+    """Raise `InvalidInputError` when that can't be the least IoU of a match."""
+    if check_fraction(iou, "iou") <= BACKGROUND_IOU:
+        raise InvalidInputError(f"The iou must be above {BACKGROUND_IOU} (below is background); got {iou}.")
 
 
 def _label_rows(

@@ -81,7 +81,7 @@ def test_wrong_requests_are_refused_before_anything_starts(digits, tmp_path, mon
 def test_a_worker_writes_whole_partitions_and_none_twice(digits, local, tmp_path):
     """What runs on a worker, run here: the local vectors in a file; nothing twice; broken ones are tried again."""
     from slicelab.embeddings._partitions import Partitions
-    from slicelab.embeddings._ray import _Job, _table, _Worker
+    from slicelab.embeddings._ray import _Describer, _Job, _table
 
     job = _Job(DescriptorEmbedder, str(tmp_path / "out"), local.identity, {}, 16, "cpu")
     partitions = Partitions(tmp_path / "out", local.identity)
@@ -89,18 +89,17 @@ def test_a_worker_writes_whole_partitions_and_none_twice(digits, local, tmp_path
     for items, again in ((digits[:32], False), ([*digits[32:40], missing], True)):
         times = []
         for _ in range(2):
-            (answer,) = _Worker(job, None, DescriptorEmbedder.dim, 1)(_table(items)).to_pylist()
-            assert (answer["pictures"], answer["problem"]) == (len(items), None)
-            times.append(files(tmp_path)[f"{answer['name']}.parquet"])
+            name = _Describer(job, DescriptorEmbedder.dim, 1)(_table(items))
+            times.append(files(tmp_path)[f"{name}.parquet"])
         assert (times[0] != times[1]) == again
-        there = partitions.read(answer["name"])
+        there = partitions.read(name)
         rows = [there.vectors[item.key] for item in items if item is not missing]
         np.testing.assert_array_equal(
             rows, local.vectors[[local.units.index(i.unit) for i in items if i is not missing]]
         )
         assert there.broken.keys() == ({missing.key} if again else set())
-    (answer,) = _Worker(job, None, 3, 1)(_table(digits[40:42])).to_pylist()
-    assert "464" in answer["problem"]
+    with pytest.raises(ValueError, match="464"):
+        _Describer(job, 3, 1)(_table(digits[40:42]))
 
 
 @pytest.mark.slow
