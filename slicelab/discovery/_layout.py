@@ -17,8 +17,8 @@ OnEpoch = Callable[[FloatMatrix, int, int], None]
 
 MANY_ROWS = 10_000
 """Up to so many rows get 500 epochs, more get 200, as in umap-learn."""
-SPECTRAL_ROWS = 20_000
-"""Up to so many rows the layout starts from the graph's eigenvectors: beyond that they cost more than the layout."""
+SPECTRAL_ROWS = {2: 20_000, 5: 30_000}
+"""Up to so many rows, by dimensions, maps start from the eigenvectors of the graph: in 5, several share their cost."""
 _EXTENT = 10.0
 
 _REPORT = 20
@@ -47,9 +47,12 @@ class Layout:
 
     Notes
     -----
-    Differs from umap-learn 0.5 in that the powers in the two forces are read from a table with a relative error below
+    **Source:** L. McInnes, J. Healy and J. Melville 2018; umap-learn 0.5, `simplicial_set_embedding` and
+    `optimize_layout_euclidean`.
+
+    Differs from umap-learn in that the powers in the two forces are read from a table with a relative error below
     0.001, and in the random numbers. It starts from the eigenvectors of the normalised Laplacian where the graph is in
-    one piece and has at most 20,000 rows, else from the principal components.
+    one piece and has at most 20,000 rows (30,000 in five dimensions), else from the principal components.
     """
 
     features: FloatMatrix
@@ -80,7 +83,7 @@ class Layout:
         """
         from scipy.sparse.csgraph import connected_components
 
-        small = 4 * self.n_components < len(self.features) <= SPECTRAL_ROWS
+        small = 4 * self.n_components < len(self.features) <= SPECTRAL_ROWS[self.n_components]
         if small and connected_components(self.graph, directed=False)[0] == 1:
             return _eigenvectors(self.graph, self.n_components)
         return principal_points(self.features, self.n_components)
