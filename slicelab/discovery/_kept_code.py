@@ -1,10 +1,12 @@
-"""What numba compiles for UMAP is kept on disk: else every new process compiles it for ten seconds and more."""
+"""What numba compiles is kept on disk: else every new process compiles it for ten seconds and more."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -60,9 +62,8 @@ def _folder() -> Path:
     return Path(platformdirs.user_cache_dir("slicelab"), "numba", "-".join(version(name) for name in names))
 
 
-def load_kernels() -> Any:
-    """Return the module `_kernels`, compiled; the first call of a process takes a second, the first ever some more."""
+@cache
+def load_kernels(name: str = "_kernels") -> Any:
+    """Return a module of kernels, compiled; the first call of a process takes a second, the first ever some more."""
     with kept_code():
-        from slicelab.discovery import _kernels
-
-        return _kernels
+        return import_module(f"slicelab.discovery.{name}")

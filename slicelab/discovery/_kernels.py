@@ -10,7 +10,8 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import float32, float64, int32, int64, types, uint64
+from numba import float32, float64, int32, int64, uint64
+from numba.cpython.unsafe.tuple import tuple_setitem
 
 FIRST_OCTAVE, OCTAVES = -24, 48
 """Forces are tabled for squared distances from 2^-24 to 2^24, at 32 places in each octave."""
@@ -22,9 +23,12 @@ _TWO = float32(2)  # a plain 2 would make it float64
 _STRIDE = 64
 _QUICK = {"reassoc", "contract", "nsz", "nnan"}  # there are infinities: where nothing was found yet
 
+compiled: Any = numba.njit
+put: Any = tuple_setitem
+types: Any = numba.types
 given = {n: types.Array(float32, n, "C", readonly=True) for n in (1, 2)}
 rows = {n: types.Array(int64, n, "C", readonly=True) for n in (1, 2)}
-compiled: Any = numba.njit
+ints = types.Array(int32, 1, "C")
 
 
 @compiled(nogil=True, inline="always")
@@ -45,23 +49,45 @@ def _clipped(step):  # type: ignore[no-untyped-def]
     return min(max(step, -_LIMIT), _LIMIT)
 
 
+@compiled(nogil=True, inline="always")
+def _apart(x, points, row):  # type: ignore[no-untyped-def]
+    """Return the differences of a place from a point, and its squared distance."""
+    apart, squared = x, float32(0)
+    for d in range(len(x)):
+        apart = put(apart, d, x[d] - points[row, d])
+        squared += apart[d] * apart[d]
+    return apart, squared
+
+
+@compiled(nogil=True, inline="always")
+def _moved(x, apart, force, rate):  # type: ignore[no-untyped-def]
+    for d in range(len(x)):
+        x = put(x, d, x[d] + _clipped(force * apart[d]) * rate)
+    return x
+
+
 @compiled(
-    types.void(
-        float32[:, ::1], types.Array(int32, 1, "C"), types.Array(int32, 1, "C"), float32[::1], float32[::1],
-        float32[::1], float32[::1], float32[::1], uint64[::1], int64, int64, int64,
-    ),
+    [
+        types.void(
+            float32[:, ::1], types.UniTuple(float32, d), ints, ints, float32[::1], float32[::1],
+            float32[::1], float32[::1], float32[::1], uint64[::1], float32[::1], int64, int64,
+        )
+        for d in (2, 5)
+    ],
     nogil=True,
     fastmath=True,
 )  # fmt: skip
 def pull_and_push(  # type: ignore[no-untyped-def]
-    points, heads, tails, every, next_pull, next_push, attraction, repulsion, random, first, last, n_epochs
+    points, blank, heads, tails, every, next_pull, next_push, attraction, repulsion, random, rates, first, last
 ):
-    """Run the epochs `first` to `last` (not included) of UMAP's stochastic gradient descent, in two dimensions.
+    """Run the epochs `first` to `last` (not included) of UMAP's stochastic gradient descent.
 
     Parameters
     ----------
     points
-        float32 (n, 2), moved in place.
+        float32 (n, 2) or (n, 5), moved in place.
+    blank
+        A float32 for each dimension, whatever its value: a tuple, as their number must be known when this is compiled.
     heads, tails, every
         (m,) Edges, and after how many epochs each is pulled together again; five random points are pushed away then.
     next_pull, next_push
@@ -70,26 +96,25 @@ def pull_and_push(  # type: ignore[no-untyped-def]
         float32 (PLACES,) Coefficients of the differences, by squared distance.
     random
         uint64 (1,) State of the xorshift generator, not 0; changed in place.
-    n_epochs
-        Of the whole layout: the learning rate falls from 1 to 0 over them.
+    rates
+        float32 (n_epochs,) Learning rates of all epochs.
     """
     n = uint64(points.shape[0])
     state = random[0]
+    x = blank  # registers, which an array of this size is not
     for epoch in range(first, last):
-        rate = float32(1.0 - epoch / n_epochs)
+        rate = rates[epoch]
         for i in range(heads.shape[0]):
             if next_pull[i] > epoch:
                 continue
             head, tail = heads[i], tails[i]
-            x, y = points[head, 0], points[head, 1]
-            dx, dy = x - points[tail, 0], y - points[tail, 1]
-            squared = dx * dx + dy * dy
-            if squared > 0:
-                force = _force(squared, attraction)
-                step_x, step_y = _clipped(force * dx) * rate, _clipped(force * dy) * rate
-                x, y = x + step_x, y + step_y
-                points[tail, 0] -= step_x
-                points[tail, 1] -= step_y
+            for d in range(len(blank)):
+                x = put(x, d, points[head, d])
+            apart, squared = _apart(x, points, tail)
+            force = _force(squared, attraction)
+            x = _moved(x, apart, force, rate)
+            for d in range(len(blank)):
+                points[tail, d] -= _clipped(force * apart[d]) * rate
             next_pull[i] += every[i]
             pushes = int((epoch - next_push[i]) * 5 / every[i])
             for _ in range(pushes):
@@ -97,14 +122,11 @@ def pull_and_push(  # type: ignore[no-untyped-def]
                 state ^= state >> uint64(7)
                 state ^= state << uint64(17)
                 other = int64(((state >> uint64(32)) * n) >> uint64(32))
-                dx, dy = x - points[other, 0], y - points[other, 1]
-                squared = dx * dx + dy * dy
-                if squared > 0:
-                    force = _force(squared, repulsion)
-                    x += _clipped(force * dx) * rate
-                    y += _clipped(force * dy) * rate
+                apart, squared = _apart(x, points, other)
+                x = _moved(x, apart, _force(squared, repulsion), rate)
             next_push[i] += pushes * every[i] / 5
-            points[head, 0], points[head, 1] = x, y
+            for d in range(len(blank)):
+                points[head, d] = x[d]
     random[0] = state
 
 

@@ -137,20 +137,18 @@ class Landscape:
     def maps(self) -> tuple[ClusterMap, ...]:
         """Maps from one seed each."""
         count = MAPS if len(self.points) <= MANY else MAPS_OF_MANY
-        made = []
-        for seed in range(self.random_state, self.random_state + count):
-            points = embed_features(
-                self.points,
-                n_components=5,
-                n_neighbors=self._n_neighbors,
-                min_dist=0.0,
-                n_epochs=EPOCHS,
-                random_state=seed,
-                neighbours=self._nearest,
-            )
-            tree = grow_tree(points)
-            made.append(ClusterMap(tree, conductance(tree, self.neighbours[:, 1 : NEAR + 1])))
-        return tuple(made)
+        laid_out = embed_features(
+            self.points,
+            self._nearest,
+            range(self.random_state, self.random_state + count),
+            n_components=5,
+            n_neighbors=self._n_neighbors,
+            min_dist=0.0,
+            n_epochs=EPOCHS,
+        )
+        trees = [grow_tree(points) for points in laid_out]
+        near = self.neighbours[:, 1 : NEAR + 1]
+        return tuple(ClusterMap(tree, conductance(tree, near)) for tree in trees)
 
     def scan(self, failures: FloatArray, weights: FloatArray | None = None) -> list[tuple[Node, Mask]]:
         """Return the nodes that stand out on most maps, best first, and their landmarks (bool (m,)).

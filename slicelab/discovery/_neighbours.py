@@ -88,12 +88,12 @@ def principal_axes(rows: FloatMatrix, k: int) -> tuple[FloatMatrix, FloatMatrix]
     return mean, np.ascontiguousarray(axes * np.where(signs == 0, 1, signs))
 
 
-def principal_points(features: FloatMatrix) -> FloatMatrix:
-    """Return the first two principal components, float32 (n, 2); a second that isn't there is 0."""
-    points = np.zeros((len(features), 2), np.float32)
+def principal_points(features: FloatMatrix, k: int = 2) -> FloatMatrix:
+    """Return the first principal components, float32 (n, k); those that aren't there are 0."""
+    points = np.zeros((len(features), k), np.float32)
     if not features.size:
         return points
-    mean, axes = principal_axes(features, 2)
+    mean, axes = principal_axes(features, k)
     points[:, : axes.shape[1]] = features @ axes - mean @ axes
     return points
 

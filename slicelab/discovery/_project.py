@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from slicelab.core import check_matrix
+from slicelab.core import InvalidInputError, check_choice, check_matrix
 from slicelab.discovery._kept_code import kept_code
-from slicelab.discovery._layout import OnEpoch, lay_out
-from slicelab.discovery._neighbours import nearest_all, principal_points
+from slicelab.discovery._layout import Layout, OnEpoch
+from slicelab.discovery._neighbours import Neighbours, nearest_all, principal_points
 
 FloatMatrix = npt.NDArray[np.float32]
-log = logging.getLogger("slicelab")
 
+ENGINES = ("slicelab", "umap-learn")
 MAX_FEATURES = 50
 MANY_ROWS = 30_000
 EXTENT = 10.0
@@ -99,75 +99,46 @@ def _put_self_first(indices: npt.NDArray[np.int64], distances: npt.NDArray[np.fl
 
 def embed_features(
     features: FloatMatrix,
+    neighbours: Neighbours,
+    seeds: Iterable[int],
     *,
     n_components: int,
     n_neighbors: int,
     min_dist: float,
-    random_state: int,
     n_epochs: int | None = None,
-    neighbours: tuple[npt.NDArray[np.int64], FloatMatrix] | None = None,
-) -> FloatMatrix:
-    """Lay features out in few dimensions by UMAP (McInnes et al. 2018; umap-learn).
-
-    The neighbours are searched here, exactly, and handed to UMAP: its own search costs a minute of compilation.
+) -> Iterator[FloatMatrix]:
+    """Lay features out in few dimensions by UMAP (McInnes et al. 2018), once with every seed.
 
     Parameters
     ----------
     features
         float32 (n, d), finite.
-    n_components, n_neighbors, min_dist, random_state, n_epochs
-        As umap-learn's. With a seed the result is the same on every run.
     neighbours
-        `nearest` of the features, with at least `n_neighbors` of each if there are so many; None: searched here.
+        `nearest` of the features, with at least `n_neighbors` of each if there are so many.
+    seeds
+        With one, the result is the same on every run.
+    n_components
+        2 or 5.
+    n_neighbors, min_dist, n_epochs
+        As umap-learn's.
 
-    Returns
-    -------
-    float32 (n, n_components). With fewer than 6 rows: the first principal components.
+    Yields
+    ------
+    float32 (n, n_components). With fewer than 6 rows, or rows that are all the same: the first principal components.
     """
-    n = len(features)
-    if n < SMALLEST or np.ptp(features, axis=0).max(initial=0) == 0:
-        flat = np.zeros((n, n_components), np.float32)
-        flat[:, : min(n_components, features.shape[1])] = features[:, :n_components]
-        return flat
-    k = max(2, min(n_neighbors, n - 1))
-    indices, distances = nearest(features, k) if neighbours is None else neighbours
-    indices, distances = indices[:, :k], distances[:, :k]
-    with kept_code(), warnings.catch_warnings():
-        import umap
-
-        warnings.simplefilter("ignore")  # one thread because of the seed, no transform with given neighbours
-        model = umap.UMAP(
-            n_components=n_components,
-            n_neighbors=k,
-            min_dist=min_dist,
-            n_epochs=n_epochs,
-            random_state=random_state,
-            n_jobs=1,
-            init=_start(features, indices, n_components),
-            precomputed_knn=(indices, distances, None),
-        )
-        return np.ascontiguousarray(model.fit_transform(features), dtype=np.float32)
+    if _is_trivial(features):
+        yield from (principal_points(features, n_components) for _ in seeds)
+        return
+    indices, distances = neighbours
+    nearer = np.ascontiguousarray(indices[:, :n_neighbors]), np.ascontiguousarray(distances[:, :n_neighbors])
+    layout = Layout(features, nearer, n_components, min_dist, n_epochs, lag=1)
+    for seed in seeds:
+        yield layout.make(seed)
 
 
-def _start(features: FloatMatrix, indices: npt.NDArray[np.int64], n_components: int) -> str:
-    """Choose where UMAP starts from; each of these is the same on every run."""
-    if len(features) > 4 * n_components and _connected(indices):
-        return "spectral"
-    return "pca" if min(features.shape) >= n_components else "random"
-
-
-def _connected(indices: npt.NDArray[np.int64]) -> bool:
-    """Tell whether the neighbour graph is in one piece.
-
-    UMAP lays out the pieces of another one with an eigensolver that restarts without a seed: not the same twice.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    n, k = indices.shape
-    edges = coo_array((np.ones(n * k), (np.repeat(np.arange(n), k), indices.ravel())), shape=(n, n))
-    pieces, _ = connected_components(edges, directed=False)
-    return bool(pieces == 1)
+def _is_trivial(features: FloatMatrix) -> bool:
+    """Tell whether rows are too few for neighbourhoods, or all the same."""
+    return len(features) < SMALLEST or float(np.ptp(features, axis=0).max(initial=0)) == 0
 
 
 def project(
@@ -176,6 +147,7 @@ def project(
     random_state: int = 0,
     n_neighbors: int = 15,
     min_dist: float = 0.1,
+    engine: str = "slicelab",
     on_epoch: OnEpoch | None = None,
     progress: bool = False,
 ) -> FloatMatrix:
@@ -187,6 +159,9 @@ def project(
         (n, d) finite numbers, one row per unit.
     random_state, n_neighbors, min_dist
         As umap-learn's. The same seed gives the same map.
+    engine
+        "slicelab": kernels of our own, four times as fast. "umap-learn": the reference that they are held to, with its
+        own search for neighbours; it compiles for a minute in every new process.
     on_epoch
         Called about every 20 epochs with the map as it is then (float32 (n, 2)), the number of epochs that were run,
         and that of all. What it raises ends the work.
@@ -200,7 +175,8 @@ def project(
     Raises
     ------
     InvalidInputError
-        `embeddings` isn't a finite 2-D array.
+        `embeddings` isn't a finite 2-D array, there is no such engine, or `on_epoch` is given to umap-learn, which
+        tells nothing on its way.
 
     Notes
     -----
@@ -208,17 +184,33 @@ def project(
     in the rows above that. Slices are not searched on this map: two dimensions tear neighbours apart.
     """
     features = check_matrix(embeddings, "embeddings")
-    n = len(features)
-    if n < SMALLEST or np.ptp(features, axis=0).max(initial=0) == 0:
+    check_choice(engine, ENGINES, "engine")
+    if engine == "umap-learn" and on_epoch is not None:
+        raise InvalidInputError('umap-learn can\'t be watched: leave `on_epoch` out, or take engine="slicelab".')
+    if _is_trivial(features):
         return first_map(features)
-    return lay_out(
-        features,
-        nearest_all(features, max(2, min(n_neighbors, n - 1))),
-        random_state=random_state,
-        min_dist=min_dist,
-        on_epoch=on_epoch,
-        progress=progress,
-    )
+    if engine == "umap-learn":
+        return _by_umap_learn(features, random_state, n_neighbors, min_dist, progress=progress)
+    neighbours = nearest_all(features, max(2, min(n_neighbors, len(features) - 1)))
+    layout = Layout(features, neighbours, min_dist=min_dist)
+    return layout.make(random_state, on_epoch=on_epoch, progress=progress)
+
+
+def _by_umap_learn(
+    features: FloatMatrix, random_state: int, n_neighbors: int, min_dist: float, *, progress: bool
+) -> FloatMatrix:
+    with kept_code(), warnings.catch_warnings():
+        import umap
+
+        warnings.simplefilter("ignore")  # that a seed means one thread
+        model = umap.UMAP(
+            n_neighbors=max(2, min(n_neighbors, len(features) - 1)),
+            min_dist=min_dist,
+            random_state=random_state,
+            n_jobs=1,
+            verbose=progress,
+        )
+        return np.ascontiguousarray(model.fit_transform(features), dtype=np.float32)
 
 
 def first_map(embeddings: npt.ArrayLike) -> FloatMatrix:

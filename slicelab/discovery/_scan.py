@@ -7,14 +7,15 @@ don't overlap is found exactly. How many slices there are is an outcome, not a p
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from slicelab.discovery._project import FloatMatrix
+from slicelab.discovery._kept_code import load_kernels
+from slicelab.discovery._neighbours import FloatMatrix
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -102,18 +103,29 @@ def grow_tree(points: FloatMatrix, *, n_neighbors: int = 15) -> ClusterTree:
 
     Notes
     -----
-    **Source:** scikit-learn's structured `ward_tree`. O(n log n) joins.
+    **Source:** J. H. Ward 1963; the same tree as scikit-learn's structured `ward_tree`. O(n log n) joins.
     """
-    from sklearn.cluster import ward_tree
+    from scipy.sparse.csgraph import connected_components
     from sklearn.neighbors import kneighbors_graph
 
-    if len(points) == 2:
-        return ClusterTree(np.array([[0, 1]], np.int64))
+    kernels = load_kernels("_tree_kernels")
+    places = np.ascontiguousarray(points, dtype=np.float64)
     graph = kneighbors_graph(points, min(n_neighbors, len(points) - 1), include_self=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # several connected parts: they are joined last
-        children = ward_tree(points.astype(np.float64), connectivity=0.5 * (graph + graph.T))[0]
-    return ClusterTree(np.asarray(children, np.int64))
+    graph = (graph + graph.T).tocsr()
+    count, pieces = connected_components(graph, directed=False)
+    if count > 1:
+        here, there = kernels.bridges(places, pieces.astype(np.int64), count)
+        graph = graph + _symmetric(here, there, len(points))
+    starts, ends = (each.astype(np.int64) for each in (graph.indptr, graph.indices))
+    return ClusterTree(kernels.join_along(places, starts, ends))
+
+
+def _symmetric(here: IntArray, there: IntArray, n: int) -> Any:
+    """Return the graph of n points with these edges, in both directions."""
+    from scipy.sparse import coo_array
+
+    rows, columns = np.concatenate([here, there]), np.concatenate([there, here])
+    return coo_array((np.ones(len(rows)), (rows, columns)), shape=(n, n)).tocsr()
 
 
 def likelihood_ratio(size: FloatArray, failed: FloatArray, base_rate: float) -> FloatArray:
@@ -162,8 +174,9 @@ def conductance(tree: ClusterTree, neighbours: IntArray) -> FloatArray:
     **Source:** the conductance of a cut, Kannan, Vempala and Vetta 2004, here within the node alone.
     """
     n, k = neighbours.shape
-    pairs = np.sort(np.stack([np.repeat(np.arange(n), k), neighbours.ravel()], axis=1), axis=1)
-    pairs = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
+    low, high = np.sort(np.stack([np.repeat(np.arange(n), k), neighbours.ravel()]), axis=0)
+    edges = np.unique(low[low != high] * n + high[low != high])
+    pairs = np.stack([edges // n, edges % n], axis=1)
     between = np.bincount(_common_nodes(tree, pairs), minlength=2 * n - 1).astype(np.float64)
     within = between.copy()
     for i, (left, right) in enumerate(tree.children.tolist()):
@@ -229,7 +242,7 @@ def scan_tree(
     units = tree.sizes if counts is None else tree.totals(counts)
     gain[(units < min_size) | (size < 1) | (size > max_share * n)] = -np.inf
     apart = np.zeros(len(tree.children), bool) if gaps is None else gaps < GAP
-    best, whole = _best_below(tree, gain, apart)
+    best, whole = load_kernels("_tree_kernels").best_below(tree.children, gain, apart)
     chosen, stack = [], [2 * tree.n_leaves - 2]
     while stack:
         node = stack.pop()
@@ -240,15 +253,3 @@ def scan_tree(
         elif node >= tree.n_leaves:
             stack.extend(tree.children[node - tree.n_leaves].tolist())
     return {node: float(gain[node]) for node in sorted(chosen, key=lambda node: (-gain[node], node))}
-
-
-def _best_below(tree: ClusterTree, gain: FloatArray, apart: Mask) -> tuple[list[float], list[bool]]:
-    """Return the most that can be earned below every node, and whether by taking the node whole."""
-    best = np.maximum(gain, 0.0).tolist()
-    whole = (gain > 0).tolist()
-    separate = apart.tolist()
-    for i, (left, right) in enumerate(tree.children.tolist()):
-        node, below = tree.n_leaves + i, best[left] + best[right]
-        if below > best[node] or (separate[i] and best[left] > 0 and best[right] > 0):
-            best[node], whole[node] = below, False
-    return best, whole

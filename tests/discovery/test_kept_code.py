@@ -68,7 +68,10 @@ def test_kernels_are_found_again_by_the_next_process(tmp_path):
         "print(k.smooth_knn(np.array([[0, 1, 2]], np.float32), 1.0).shape)"
     )
     (tmp_path / "file").touch()
-    for folder, hits in (("kept", "0 0 0"), ("kept", "1 1 1"), ("file/below", "0 0 0")):
+    # Below a file nothing can be kept: numba looks beside the source, where an earlier run may have left it.
+    for folder, expected in (("kept", {"0 0 0"}), ("kept", {"2 1 1"}), ("file/below", {"0 0 0", "2 1 1"})):
         environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / folder)}
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-        assert done.stdout.splitlines() == [hits, "(1, 3)"]
+        hits, shape = done.stdout.splitlines()
+        assert hits in expected
+        assert shape == "(1, 3)"

@@ -9,6 +9,7 @@ from slicelab.core import InvalidInputError
 from slicelab.discovery import _neighbours, first_map, project
 from slicelab.discovery._layout import fuzzy_graph
 from slicelab.discovery._neighbours import nearest_all
+from slicelab.discovery._project import embed_features, nearest
 
 
 def _clusters(n=400, d=12, groups=8, seed=0):
@@ -27,9 +28,7 @@ def digits():
 @pytest.fixture(scope="module")
 def reference(digits):
     """Their map by umap-learn, from the same embeddings."""
-    import umap
-
-    return umap.UMAP(random_state=0, n_jobs=1).fit_transform(digits)
+    return project(digits, engine="umap-learn")
 
 
 def _kept(rows, points, k=15):
@@ -46,6 +45,50 @@ def test_it_is_as_good_as_umap_learn(digits, reference):
     ours, theirs = (trustworthiness(digits, p, n_neighbors=15) for p in (points, reference))
     assert ours > theirs - 0.01
     assert _kept(digits, points) > 0.97 * _kept(digits, reference)
+
+
+def test_the_reference_is_umap_learns_own(digits, reference):
+    """To the bit; it can't be watched, and there is no third engine."""
+    import umap
+
+    with pytest.warns(UserWarning, match="n_jobs"):
+        expected = umap.UMAP(random_state=0).fit_transform(digits)
+    np.testing.assert_array_equal(reference, expected)
+    with pytest.raises(InvalidInputError, match="on_epoch"):
+        project(digits, engine="umap-learn", on_epoch=print)
+    with pytest.raises(InvalidInputError, match="engine"):
+        project(digits, engine="umap")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_clustered_maps_are_those_of_umap_learn(digits):
+    """From the same neighbours as many stay neighbours in five dimensions, within 1 %, and the maps are as wide."""
+    import umap
+
+    near = nearest(digits, 16)
+    seeds = range(3)
+    made = list(embed_features(digits, near, seeds, n_components=5, n_neighbors=14, min_dist=0.0, n_epochs=100))
+    given = near[0][:, :14], near[1][:, :14], None
+    options = {"n_components": 5, "n_neighbors": 14, "min_dist": 0.0, "n_epochs": 100, "n_jobs": 1}
+    theirs = [umap.UMAP(**options, precomputed_knn=given, random_state=seed).fit_transform(digits) for seed in seeds]
+    assert {points.shape for points in made} == {(len(digits), 5)}
+    ours, reference = (np.mean([_kept(digits, points) for points in maps]) for maps in (made, theirs))
+    assert ours == pytest.approx(reference, rel=0.01)
+    ours, reference = (np.mean([np.ptp(points, axis=0) for points in maps]) for maps in (made, theirs))
+    assert ours == pytest.approx(reference, rel=0.1)
+
+
+def test_maps_of_several_seeds_are_those_of_each():
+    """What maps share does not make one depend on another; rows in two pieces are laid out too, as are equal ones."""
+    vectors = _clusters()
+    vectors[:200] += 100
+    near = nearest(vectors, 16)
+    options = {"n_components": 5, "n_neighbors": 8, "min_dist": 0.0, "n_epochs": 30}
+    both = list(embed_features(vectors, near, (0, 1), **options))
+    np.testing.assert_array_equal(both[1], next(embed_features(vectors, near, (1,), **options)))
+    assert np.abs(both[0] - both[1]).max() > 0.1
+    same = np.ones((80, 3), np.float32)
+    assert not np.any([*embed_features(same, nearest(same, 16), (0,), **options)])
 
 
 def test_a_seed_makes_the_map():

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.cluster import ward_tree
+from sklearn.neighbors import kneighbors_graph
 
 from slicelab.discovery._scan import ClusterTree, conductance, grow_tree, likelihood_ratio, scan_tree
 
@@ -61,6 +63,18 @@ def test_the_tree_holds_every_leaf_once(n, d, seed):
     tree = grow_tree(points)
     assert tree.children.shape == (n - 1, 2)
     assert sorted(tree.leaves(2 * n - 2).tolist()) == list(range(n))
+
+
+@pytest.mark.filterwarnings("ignore:the number of connected components")
+@settings(max_examples=40, deadline=None)
+@given(st.integers(3, 300), st.integers(1, 6), st.integers(1, 8), st.integers(0, 10_000))
+def test_the_tree_is_that_of_scikit_learn(n, d, groups, seed):
+    """Node by node, in one piece or in several."""
+    rng = np.random.default_rng(seed)
+    points = (20 * rng.normal(size=(groups, d))[rng.integers(0, groups, n)] + rng.normal(size=(n, d))).astype("f4")
+    graph = kneighbors_graph(points, min(15, n - 1), include_self=False)
+    expected = ward_tree(points.astype(np.float64), connectivity=0.5 * (graph + graph.T))[0]
+    np.testing.assert_array_equal(grow_tree(points).children, expected)
 
 
 @settings(max_examples=40, deadline=None)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 from sklearn.manifold import TSNE
 
-from slicelab.discovery._project import embed_features, nearest
+from slicelab.discovery._kept_code import kept_code
+from slicelab.discovery._project import nearest
 from tests.benchmarks.discovery import cache
 from tests.benchmarks.discovery.peers._common import Doubles
 from tests.benchmarks.discovery.setting import Floats, Mask, Setting
@@ -116,4 +120,28 @@ def _make(points: Floats, method: str, n_components: int, n_neighbors: int, seed
         perplexity = min(PERPLEXITY, (len(points) - 1) / 3)
         tsne = TSNE(n_components, perplexity=perplexity, init="pca", random_state=seed, n_jobs=1)
         return np.asarray(tsne.fit_transform(features), np.float32)
-    return embed_features(features, n_components=n_components, n_neighbors=n_neighbors, min_dist=0.0, random_state=seed)
+    return _umap(features, n_components, n_neighbors, seed)
+
+
+def _umap(features: Floats, n_components: int, n_neighbors: int, seed: int) -> Floats:
+    """Run umap-learn; the neighbours are handed to it, as its own search costs a minute of compilation."""
+    n_neighbors = max(2, min(n_neighbors, len(features) - 1))
+    indices, distances = nearest(features, n_neighbors)
+    graph = csr_array((np.ones(indices.size), indices.ravel(), np.arange(0, indices.size + 1, n_neighbors)))
+    # It lays out the pieces of a graph with an eigensolver that restarts without a seed: not the same twice.
+    spectral = len(features) > 4 * n_components and connected_components(graph, directed=False)[0] == 1
+    pca = "pca" if min(features.shape) >= n_components else "random"
+    with kept_code(), warnings.catch_warnings():
+        import umap
+
+        warnings.simplefilter("ignore")  # one thread because of the seed, no transform with given neighbours
+        model = umap.UMAP(
+            n_components=n_components,
+            n_neighbors=n_neighbors,
+            min_dist=0.0,
+            random_state=seed,
+            n_jobs=1,
+            init="spectral" if spectral else pca,
+            precomputed_knn=(indices, distances, None),
+        )
+        return np.ascontiguousarray(model.fit_transform(features), dtype=np.float32)
