@@ -46,8 +46,10 @@ function outlines(model) {
       const corners = each.xs.map((x, i) => `${x},${each.ys[i]}`);
       shapes.push({ type: "path", path: `M${corners.join("L")}Z`, line: { color: "#767676", width: 1.2, dash: "dot" } });
     }
-    annotations.push({ text: each.name, x: each.x, y: each.y, showarrow: false, bgcolor: "rgba(40,40,40,0.8)",
-      font: { size: 11, color: "#ffffff" } });
+    // Above the outline: on a small one the name would hide the very points.
+    const y = Math.max(each.y, ...each.ys);
+    annotations.push({ text: each.name, x: each.x, y, yanchor: "bottom", showarrow: false, font: { size: 11, color: "#ffffff" },
+      bgcolor: "rgba(40,40,40,0.8)" });
   }
   return { shapes, annotations };
 }
