@@ -39,7 +39,7 @@ def placed(embedder: Embedder, device: str) -> Embedder:
     """Return the embedder on a device ("auto" or torch's name), made ready for a long run there."""
     moved = embedder.to(pick_device(device))
     if isinstance(moved, ModuleEmbedder) and same_device(moved.device, "cpu"):
-        return moved.folded()
+        return moved.quickened()
     return moved
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 
 import numpy as np
@@ -430,7 +431,7 @@ def test_batch_norms_are_folded_for_a_run(pictures, tmp_path):
     net = residual()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     embedder = ModuleEmbedder(net, size=32)
-    quick = embedder.folded()
+    quick = embedder.quickened()
     assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in quick.module.modules())
     assert quick.identity == embedder.identity
     batch = np.random.default_rng(1).integers(0, 256, (9, 32, 32, 3), np.uint8)
@@ -444,17 +445,78 @@ def test_folding_never_changes_what_a_layer_gives(layer):
     """A convolution whose own output is asked for stays as it is: with its norm in it, it would give another."""
     embedder = ModuleEmbedder(residual(), layer=layer, size=32)
     batch = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), np.uint8)
-    np.testing.assert_allclose(embedder.folded().embed(batch), embedder.embed(batch), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(embedder.quickened().embed(batch), embedder.embed(batch), rtol=0, atol=1e-5)
 
 
 def test_what_can_not_be_followed_is_left_alone():
-    """Control flow by data, hooks, half precision, TorchScript, and nets without batch norms."""
+    """Control flow by data, hooks, half precision, TorchScript, and nets without convolutions."""
     import torch
 
     hooked = residual()
     hooked.conv.register_forward_hook(lambda *_: None)
-    nets = [residual(data_dependent=True), hooked, residual().half(), torch.nn.Conv2d(3, 4, 3)]
+    nets = [residual(data_dependent=True), hooked, residual().half(), torch.nn.Flatten()]
     nets.append(torch.jit.trace(residual().eval(), torch.zeros(1, 3, 32, 32)))
     for net in nets:
         embedder = ModuleEmbedder(net, size=32)
-        assert embedder.folded() is embedder
+        assert embedder.quickened() is embedder
+
+
+def _nets():
+    """Ways to write convolutions, sums and ReLUs; with each, how many convolutions can take something up."""
+    from torch.nn import functional
+
+    def conv(before=8, after=8, **options):
+        return nn.Conv2d(before, after, 3, **({"padding": 1} | options))
+
+    class Net(nn.Module):
+        def __init__(self, path, *parts):
+            super().__init__()
+            self.stem, self.parts, self.path = conv(3, 8), nn.ModuleList(parts), path
+
+        def forward(self, x):
+            return self.path(self.stem(x), *self.parts)
+
+    relu = functional.relu
+    return {
+        "a ReLU in place": Net(lambda x, c, r: c(r(x)), conv(), nn.ReLU(inplace=True)),
+        "a method": Net(lambda x, c: c(x.relu()).relu_(), conv()),
+        "a sum in place": Net(lambda x, c: operator.iadd(c(x), x).relu(), conv()),
+        "a shortcut that does nothing": Net(lambda x, i, c: relu(c(x) + i(x)), nn.Identity(), conv()),
+        "the summand is needed later": Net(lambda x, c: torch.cat([relu(c(x) + x), x], 1), conv()),
+        "the summand is seen otherwise": Net(lambda x, c: relu(c(x) + x).amax((1, 2, 3), True) + x, conv()),
+        "a view of the summand": Net(lambda x, c: [v := x.flatten(1), relu(c(x) + x).flatten(1) + v][1], conv()),
+        "the output is used twice": Net(lambda x, c: torch.cat([y := c(x), relu(y)], 1), conv()),
+        "twice the same": Net(lambda x, c: [y := c(x), relu(y + y)][1], conv()),
+        "two convolutions": Net(lambda x, c, d: relu(c(x) + d(x)), conv(), conv()),
+        "a chain of blocks": Net(lambda x, c, d: [y := relu(c(x) + x), relu(d(y) + y)][1], conv(), conv()),
+        "one number": Net(lambda x, c: relu(c(x) + 1), conv()),
+        "a broadcast summand": Net(lambda x, c: relu(c(x) + x.mean((2, 3), keepdim=True)), conv()),
+        "a weighted sum": Net(lambda x, c: relu(torch.add(c(x), x, alpha=2)), conv()),
+        "the mean comes first": Net(lambda x, c: c(relu(x.mean((2, 3), keepdim=True) + x)), conv()),
+        "changed in between": Net(lambda x, c: [y := c(x), x.mul_(2), relu(y + x)][2], conv()),
+        "groups, stride, dilation": Net(lambda x, c: relu(c(x)), conv(groups=8, stride=2, dilation=2, padding=2)),
+        "padding in words": Net(lambda x, c: relu(c(x)), conv(padding="same")),
+        "reflected": Net(lambda x, c: relu(c(x)), conv(padding_mode="reflect")),
+        "no ReLU": Net(lambda x, c: c(x) + x, conv()),
+    }
+
+
+@pytest.mark.parametrize("name", _nets())
+def test_convolutions_take_up_only_what_they_may(name):
+    """However sums and ReLUs are written, whole batches and single pictures come out the same."""
+    torch.manual_seed(0)
+    embedder = ModuleEmbedder(_nets()[name], size=24)
+    quick = embedder.quickened()
+    batch = np.random.default_rng(1).integers(0, 256, (19, 24, 24, 3), np.uint8)
+    expected = embedder.embed(batch)
+    np.testing.assert_allclose(quick.embed(batch), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(quick.embed(batch[:1]), expected[:1], rtol=0, atol=1e-5 * np.abs(expected).max())
+    assert quick is not embedder
+
+
+def test_sums_and_rectifiers_are_taken_up():
+    """Of a residual net nothing but convolutions and the mean is left to run, and no output is written twice."""
+    quick = ModuleEmbedder(nn.Sequential(residual(), nn.AdaptiveAvgPool2d(1)), size=32).quickened()
+    left = [node.op for node in quick.module.graph.nodes]
+    assert left == ["placeholder", *["call_module"] * 3, "output"]
+    assert not any(isinstance(part, nn.Conv2d | nn.ReLU) for part in quick.module.modules())

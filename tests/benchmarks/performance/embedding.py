@@ -67,7 +67,7 @@ def _run(folder: Path, rounds: int) -> str:
         coarse.resize((640, 480), Image.Resampling.BICUBIC).save(path, quality=90)
         items.append(ImageItem(str(i), str(path), hash_file(path)))
     embedder = ModuleEmbedder(resnet18())
-    quick, net, matrix = embedder.folded(), resnet18(), torch.randn(_SIDE, _SIDE)
+    quick, net, matrix = embedder.quickened(), resnet18(), torch.randn(_SIDE, _SIDE)
     tensor = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255).contiguous()
 
     def pipeline() -> None:
