@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from slicelab.embeddings._cache import Vector
-from slicelab.embeddings._decode import Broken, Prepared, decoded, read_local
+from slicelab.embeddings._decode import Broken, Prepared, Read, Size, decoded, read_local
 from slicelab.embeddings._embedder import Embedder
-from slicelab.embeddings._item import Image, ImageItem
+from slicelab.embeddings._item import ImageItem
 from slicelab.embeddings._module import ModuleEmbedder
 from slicelab.embeddings._torch import is_out_of_memory, pick_device, release_memory, same_device
 
@@ -43,13 +43,18 @@ def placed(embedder: Embedder, device: str) -> Embedder:
     return moved
 
 
+def enough(embedder: Embedder) -> Size | None:
+    """Return how many pixels (height, width) of a picture an embedder needs; None: all of them."""
+    return getattr(embedder, "at_least", None)
+
+
 def describe(
     items: Sequence[ImageItem],
     embedder: Embedder,
     *,
     into: Described,
     keep: Callable[[str, Vector], None] = lambda key, vector: None,
-    read: Callable[[ImageItem], Image] = read_local,
+    read: Read = read_local,
     batch_size: int,
     workers: int | None = None,
     progress: bool = False,
@@ -75,7 +80,9 @@ def describe(
 
     forward = _Forward(embedder, batch_size)
     total = len({item.key for item in items})
-    pictures = decoded(items, embedder.prepare, ahead=2 * batch_size, workers=workers, read=read)
+    pictures = decoded(
+        items, embedder.prepare, ahead=2 * batch_size, workers=workers, read=read, at_least=enough(embedder)
+    )
     with closing(pictures), tqdm(total=total, desc="Embedding", unit="image", disable=not progress) as bar:
         batch: dict[str, Prepared] = {}
         for key, picture in pictures:

@@ -17,6 +17,8 @@ from slicelab.embeddings._item import Image, ImageItem
 from slicelab.sources import read_image
 
 Prepared = npt.NDArray[Any]
+Size = tuple[int, int]
+Read = Callable[[ImageItem, Size | None], Image]
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ def decoded(
     *,
     ahead: int,
     workers: int | None = None,
-    read: Callable[[ImageItem], Image] | None = None,
+    read: Read | None = None,
+    at_least: Size | None = None,
 ) -> Generator[tuple[str, Prepared | Broken], None, None]:
     """Yield (key, prepared picture or what is wrong) of every distinct item; a file is read once for its boxes.
 
@@ -53,6 +56,8 @@ def decoded(
         Number of threads; None: as many as there are processors, at most 8.
     read
         From an item to its whole picture, called in the threads; None: `read_local`.
+    at_least
+        (height, width) in pixels that are enough of a whole picture; None: all of them. For boxes it is read in full.
     """
     workers = workers or min(8, os.cpu_count() or 1)
     groups = iter(by_file(items, most=max(1, ahead)))
@@ -65,7 +70,7 @@ def decoded(
                 group = next(groups, None)
                 if group is None:
                     break
-                waiting.append((len(group), pool.submit(_read_group, group, prepare, read)))
+                waiting.append((len(group), pool.submit(_read_group, group, prepare, read, at_least)))
             if not waiting:
                 return
             yield from waiting.popleft()[1].result()
@@ -74,22 +79,22 @@ def decoded(
 
 
 def by_file(items: Iterable[ImageItem], *, most: int) -> Iterator[list[ImageItem]]:
-    """Group the distinct items by their file, at most so many together, files in the order they first occur."""
-    files: dict[tuple[str, str], dict[str, ImageItem]] = {}
+    """Group the distinct items by file, boxes apart from whole pictures, at most so many; in order of first sight."""
+    files: dict[tuple[str, str, bool], dict[str, ImageItem]] = {}
     seen: set[str] = set()
     for item in items:
         key = item.key
         if key not in seen:
             seen.add(key)
-            files.setdefault((str(item.filepath), item.sha256), {})[key] = item
+            files.setdefault((str(item.filepath), item.sha256, item.box is None), {})[key] = item
     for group in files.values():
         rest = iter(group.values())
         while part := list(islice(rest, most)):
             yield part
 
 
-def read_local(item: ImageItem) -> Image:
-    """Read an item's picture from its file.
+def read_local(item: ImageItem, at_least: Size | None = None) -> Image:
+    """Read an item's picture from its file; with `at_least` maybe smaller than it is, as `read_image` says.
 
     Raises
     ------
@@ -100,7 +105,7 @@ def read_local(item: ImageItem) -> Image:
     """
     if item.sha256 and hash_file(item.filepath) != item.sha256:
         raise ChangedImageError
-    return read_image(item.filepath)
+    return read_image(item.filepath, at_least=at_least)
 
 
 class ChangedImageError(MediaError):
@@ -111,10 +116,10 @@ class ChangedImageError(MediaError):
 
 
 def _read_group(
-    group: list[ImageItem], prepare: Callable[[Image], Prepared], read: Callable[[ImageItem], Image]
+    group: list[ImageItem], prepare: Callable[[Image], Prepared], read: Read, at_least: Size | None
 ) -> list[tuple[str, Prepared | Broken]]:
     try:
-        image = read(group[0])
+        image = read(group[0], at_least if group[0].box is None else None)
     except OSError as error:
         kind = "changed-image" if isinstance(error, ChangedImageError) else "unreadable-image"
         return [(item.key, Broken(kind, str(error))) for item in group]

@@ -11,7 +11,11 @@ from slicelab.embeddings._item import Image
 
 
 class Embedder(Protocol):
-    """Turns pictures into vectors."""
+    """Turns pictures into vectors.
+
+    It may also have `at_least`, the (height, width) in pixels that are enough for it: then JPEGs much larger than that
+    are decoded at a fraction of their size.
+    """
 
     @property
     def identity(self) -> str:

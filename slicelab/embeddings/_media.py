@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from slicelab.core import InvalidInputError, MediaError, visible
-from slicelab.embeddings._decode import ChangedImageError, read_local
+from slicelab.embeddings._decode import ChangedImageError, Size, read_local
 from slicelab.embeddings._item import Image, ImageItem
 from slicelab.partitions import file_system
 from slicelab.sources import read_image
@@ -46,21 +46,21 @@ class Media:
                 return place + rest.replace("\\", "/")
         return filepath
 
-    def read(self, item: ImageItem) -> Image:
+    def read(self, item: ImageItem, at_least: Size | None = None) -> Image:
         """Read an item's picture; errors as those of `read_local`."""
         place = self.place_of(str(item.filepath))
         if "://" in place:
-            return _read_url(item, place)
+            return _read_url(item, place, at_least)
         there = ImageItem(item.unit, place, item.sha256)
         try:
-            return read_local(there)
+            return read_local(there, at_least)
         except FileNotFoundError as error:
             raise _absent(place) from error
         except MediaError as error:
             raise error if Path(place).exists() else _absent(place) from error
 
 
-def _read_url(item: ImageItem, url: str) -> Image:
+def _read_url(item: ImageItem, url: str, at_least: Size | None) -> Image:
     fs, path = file_system(url)
     try:
         content: bytes = fs.cat_file(path)
@@ -70,7 +70,7 @@ def _read_url(item: ImageItem, url: str) -> Image:
         raise MediaError(f"{visible(url)} can't be read: {error or type(error).__name__}.") from error
     if item.sha256 and hashlib.sha256(content).hexdigest() != item.sha256:
         raise ChangedImageError
-    return read_image(url, content=content)
+    return read_image(url, content=content, at_least=at_least)
 
 
 def _absent(place: str) -> MediaError:

@@ -79,7 +79,7 @@ class OnnxEmbedder:
     @property
     def identity(self) -> str:
         """Hash of the file, output, size and colours."""
-        spec = ["onnx-v1", self._content, self.layer, self.height, self.width, self.mean, self.std]
+        spec = ["onnx-v2", self._content, self.layer, self.height, self.width, self.mean, self.std]
         return f"{plain_name(self.path.stem)}-{hash_value(spec)[:32]}"
 
     @property
@@ -95,6 +95,11 @@ class OnnxEmbedder:
             return self
         colours: dict[str, Any] = {"mean": self.mean, "std": self.std}
         return type(self)(self.path, layer=self.layer, size=(self.height, self.width), device=device, **colours)
+
+    @property
+    def at_least(self) -> tuple[int, int]:
+        """(height, width) in pixels that are enough of a whole picture: twice what is seen, for the antialiasing."""
+        return 2 * self.height, 2 * self.width
 
     def prepare(self, image: Image) -> Image:
         """Stretch to uint8 (height, width, 3)."""

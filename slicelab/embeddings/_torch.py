@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from slicelab.core import InvalidInputError
@@ -100,6 +100,15 @@ def evaluating(module: Module) -> Iterator[None]:
             module.train()
         for part, mode in before:
             part.training = mode
+
+
+def in_precision(precision: str, device: str) -> AbstractContextManager[Any]:
+    """Compute what torch's autocast thinks fit for it in a precision, such as "bfloat16"."""
+    import torch
+
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(torch.device(device).type, getattr(torch, precision))
 
 
 def first_tensor(output: Any) -> Tensor:

@@ -218,7 +218,7 @@ def test_a_file_is_read_once_for_its_boxes(save, tmp_path, monkeypatch):
     items = [replace(scenes[i % 2], unit=f"u{i}", box=(i, i, 10, 10)) for i in range(30)]
     read = []
     real = _decode.read_image
-    monkeypatch.setattr(_decode, "read_image", lambda path: read.append(path) or real(path))
+    monkeypatch.setattr(_decode, "read_image", lambda path, **options: read.append(path) or real(path, **options))
     assert len(embed(items, tmp_path, batch_size=64).units) == 30
     assert len(read) == 2
 
@@ -285,3 +285,24 @@ def test_the_descriptor_does_not_depend_on_batch_or_order(pictures, tmp_path):
     many = embed(pictures[::-1], tmp_path / "2", DescriptorEmbedder(), batch_size=13)
     np.testing.assert_allclose(one.vectors, many.vectors[::-1], atol=1e-5)
     assert one.vectors.shape == (20, DescriptorEmbedder.dim)
+
+
+class Shapes(MeanColour):
+    """The shape of what it is given; eight pixels each way are enough."""
+
+    identity = "shapes"
+    at_least = (8, 8)
+
+    def prepare(self, image):
+        return np.array(image.shape, np.float32)
+
+
+def test_large_jpegs_are_decoded_as_large_as_needed(tmp_path):
+    """A whole picture may come smaller, whatever else is read of its file; boxes are cut out of the full size."""
+    from PIL import Image
+
+    for name in ("whole.jpg", "boxed.jpg"):
+        Image.new("RGB", (64, 128)).save(tmp_path / name)
+    whole, boxed = (str(tmp_path / name) for name in ("whole.jpg", "boxed.jpg"))
+    items = [ImageItem("a", whole, ""), ImageItem("b", boxed, ""), ImageItem("c", boxed, "", (0, 0, 32, 16), 0.0)]
+    assert embed(items, tmp_path, Shapes()).vectors[:, :2].tolist() == [[16, 8], [16, 8], [16, 32]]

@@ -520,3 +520,18 @@ def test_sums_and_rectifiers_are_taken_up():
     left = [node.op for node in quick.module.graph.nodes]
     assert left == ["placeholder", *["call_module"] * 3, "output"]
     assert not any(isinstance(part, nn.Conv2d | nn.ReLU) for part in quick.module.modules())
+
+
+def test_half_precision_is_nearly_the_same_under_a_name_of_its_own():
+    """Autocast's vectors point the same way, in float32; the identity keeps them apart in the cache."""
+    plain, half = (ModuleEmbedder(residual(), size=32, precision=name) for name in ("float32", "bfloat16"))
+    batch = np.random.default_rng(1).integers(0, 256, (5, 32, 32, 3), np.uint8)
+    one, other = plain.embed(batch), half.embed(batch)
+    assert other.dtype == np.float32
+    assert not np.array_equal(one, other)
+    cosine = (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+    assert cosine.min() > 0.999
+    assert plain.identity != half.identity
+    assert half.quickened() is half
+    with pytest.raises(InvalidInputError, match=r"precision must be one of .*got 'int8'"):
+        ModuleEmbedder(residual(), precision="int8")

@@ -92,3 +92,36 @@ def test_a_box_outside_is_an_error(folder, box):
     """A box off the image, or none, is the caller's error and not the image's."""
     with pytest.raises(InvalidInputError, match="box"):
         read_image(folder.picture("a.png"), box=box)
+
+
+def wide_gradient(high, wide):
+    """Smooth colours, different along both sides."""
+    y, x = np.mgrid[0 : 1 : high * 1j, 0 : 1 : wide * 1j]
+    return np.rint(np.stack([255 * x, 255 * y, 127 * (x + y)], axis=2)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize(
+    ("at_least", "shape"), [((60, 160), (60, 160)), ((61, 20), (120, 320)), ((900, 900), (480, 1280))]
+)
+def test_a_jpeg_is_decoded_no_larger_than_needed(tmp_path, turn, at_least, shape):
+    """The smallest of full, half, quarter and eighth that has both sides, and looks the same."""
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    path = tmp_path / "a.jpg"
+    upright = Image.fromarray(wide_gradient(480, 1280))
+    stored = {5: 5, 6: 4, 7: 6, 8: 2}.get(turn)  # Pillow's transpositions that make a picture lie on its side
+    (upright if stored is None else upright.transpose(stored)).save(path, exif=exif, quality=95)
+    whole, small = read_image(path), read_image(path, at_least=at_least)
+    assert whole.shape == (480, 1280, 3)
+    assert small.shape == (*shape, 3)
+    expected = np.asarray(Image.fromarray(whole).resize(shape[::-1], Image.Resampling.BOX), int)
+    assert np.abs(small - expected).max() <= 6
+
+
+def test_other_formats_and_boxes_are_read_in_full(tmp_path):
+    """`at_least` says what is enough, so more is right too; a box is in pixels of the whole picture."""
+    for name in ("a.png", "a.jpg"):
+        Image.fromarray(wide_gradient(64, 64)).save(tmp_path / name)
+    assert read_image(tmp_path / "a.png", at_least=(8, 8)).shape == (64, 64, 3)
+    assert read_image(tmp_path / "a.jpg", box=(4, 4, 20, 10), at_least=(8, 8)).shape == (10, 20, 3)

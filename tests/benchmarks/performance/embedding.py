@@ -1,7 +1,8 @@
 """How near to the machine's matrix product a ResNet-18 runs on the CPU, in our pipeline and in a plain loop.
 
 The net is written here (random weights): no vision package is needed. CPU seconds of the process, interleaved; shares
-are of the float32 matrix product in the same round.
+are of the float32 matrix product in the same round. Beside it, how fast JPEGs are read: whole, as Pillow does,
+and as much of them as the net needs.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from PIL import Image
 
 from slicelab.core import hash_file
 from slicelab.embeddings import ImageItem, ModuleEmbedder, VectorCache, embed_images
+from slicelab.embeddings._decode import decoded
 from tests.benchmarks.performance.measure import spread
 
 GFLOP = 3.64
 """Per picture of 224 x 224: twice the multiply-adds of ResNet-18 without its last layer."""
-BATCH, BATCHES = 64, 2
+BATCH, BATCHES = 64, 8
 _SIDE = 2048
+_LARGE = 24
 
 
 def resnet18() -> Any:
@@ -81,7 +84,7 @@ def _run(folder: Path, rounds: int) -> str:
             lambda: [matrix @ matrix for _ in range(10)],
         ),
         "plain loop: net(x) in inference_mode": (work, lambda: net(tensor)),
-        "forward as embed_images runs it": (work, lambda: quick.embed(pixels)),
+        f"forward of {BATCH} as embed_images runs it": (work, lambda: quick.embed(pixels)),
         f"embed_images whole, {BATCHES * BATCH} JPEG of 640 x 480": (BATCHES * work, pipeline),
     }
     rates: dict[str, list[float]] = {name: [] for name in sides}
@@ -98,4 +101,38 @@ def _run(folder: Path, rounds: int) -> str:
     for name, rate in rates.items():
         shares = [100 * own / best for own, best in zip(rate, peak, strict=True)]
         lines.append(f"| {name} | {spread(rate, 1)} | {spread(shares, 0)} % |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_decoding(folder, rounds)])
+
+
+def _decoding(folder: Path, rounds: int) -> list[str]:
+    """Return the lines on pictures of 1920 x 1080, from file to 224 x 224."""
+    random, embedder = np.random.default_rng(2), ModuleEmbedder(resnet18())
+    paths = [folder / f"large-{i}.jpg" for i in range(_LARGE)]
+    for path in paths:
+        coarse = Image.fromarray(random.integers(0, 256, (90, 160, 3), np.uint8))
+        noise = random.normal(0, 8, (1080, 1920, 3))
+        pixels = np.clip(np.asarray(coarse.resize((1920, 1080), Image.Resampling.BICUBIC)) + noise, 0, 255)
+        Image.fromarray(pixels.astype(np.uint8)).save(path, quality=90)
+    items = [ImageItem(str(i), str(path), "") for i, path in enumerate(paths)]
+
+    def pillow() -> None:
+        for path in paths:
+            with Image.open(path) as image:
+                np.asarray(image.convert("RGB").resize((224, 224), Image.Resampling.BILINEAR))
+
+    def ours() -> None:
+        for _ in decoded(items, embedder.prepare, ahead=2 * BATCH, at_least=embedder.at_least):
+            pass
+
+    times: dict[str, list[float]] = {"Pillow, whole": [], "as embed_images reads them": []}
+    for number in range(-1, rounds):
+        for name, call in zip(times, (pillow, ours), strict=True):
+            began = time.process_time()
+            call()
+            if number >= 0:
+                times[name].append(1000 * (time.process_time() - began) / _LARGE)
+    size = sum(path.stat().st_size for path in paths) / _LARGE / 1000
+    gain = [one / other for one, other in zip(*times.values(), strict=True)]
+    lines = [f"JPEG of 1920 x 1080, {size:.0f} kB, to 224 x 224: {spread(gain, 1)} times sooner.", ""]
+    lines += ["| what | CPU ms a picture |", "| --- | ---: |"]
+    return [*lines, *(f"| {name} | {spread(values, 1)} |" for name, values in times.items())]
