@@ -9,7 +9,7 @@ import traitlets
 from ipywidgets import Layout
 
 from slicelab.core import METRICS, REASONS, Bar, Candidate, ConflictError, Desk, InvalidInputError, Slice
-from slicelab.widgets._gestures import STATIC, GestureWidget, caught, module
+from slicelab.widgets._gestures import GestureWidget, caught, module, style
 from slicelab.widgets._notice import Notice
 
 _LONG = 80
@@ -65,7 +65,7 @@ class Actions(GestureWidget):
     """
 
     _esm = module("actions.js")
-    _css = STATIC / "actions.css"
+    _css = style("actions.css")
     # What a person types is not sent back to the page: it would overwrite what was typed since.
     name = traitlets.Unicode().tag(sync=True, echo_update=False)
     rule = traitlets.Unicode().tag(sync=True, echo_update=False)

@@ -13,7 +13,7 @@ from ipywidgets import Layout
 
 from slicelab.core import Desk, InvalidInputError, Thumbnail, check_choice, visible
 from slicelab.views import ORDERS, Ordering, Rows, caption, check_units, rows_of
-from slicelab.widgets._gestures import STATIC, GestureWidget, module, refuse_unknown
+from slicelab.widgets._gestures import GestureWidget, module, refuse_unknown, style
 
 MAX_TILES = 100_000
 """So many tiles at most: a browser can't scroll over an endless page."""
@@ -44,7 +44,7 @@ class Gallery(GestureWidget):
     """
 
     _esm = module("gallery.js")
-    _css = STATIC / "gallery.css"
+    _css = style("gallery.css")
     rows = traitlets.Bytes().tag(sync=True)  # int32, little-endian: what is shown, in order
     title = traitlets.Unicode().tag(sync=True)
     tile = traitlets.Int(112).tag(sync=True)

@@ -27,6 +27,11 @@ def module(*names: str) -> str:
     return "".join((STATIC / name).read_text(encoding="utf-8") for name in ("common.js", *names))
 
 
+def style(name: str) -> str:
+    """Return the style sheet of one of our widgets from its file, with the colours that all of them share."""
+    return "".join((STATIC / each).read_text(encoding="utf-8") for each in ("theme.css", name))
+
+
 def log_error(error: Exception) -> None:
     """Log an error from a callback, where nobody else shows it."""
     logging.getLogger("slicelab").error("A widget's callback failed: %s", error, exc_info=error)

@@ -10,7 +10,7 @@ from ipywidgets import Layout
 
 from slicelab.core import Inspection, Rule
 from slicelab.views import inspection_lines
-from slicelab.widgets._gestures import STATIC, GestureWidget, module, refuse_unknown
+from slicelab.widgets._gestures import GestureWidget, module, refuse_unknown, style
 
 
 class Inspector(GestureWidget):
@@ -23,7 +23,7 @@ class Inspector(GestureWidget):
     """
 
     _esm = module("inspector.js")
-    _css = STATIC / "inspector.css"
+    _css = style("inspector.css")
     groups = traitlets.List().tag(sync=True)
     describable = traitlets.Bool(False).tag(sync=True)
 

@@ -11,7 +11,7 @@ import traitlets
 
 from slicelab.core import REVIEW_VERDICTS as VERDICTS
 from slicelab.core import ConflictError, InvalidInputError, MediaError, ReviewDesk, ReviewItem, visible
-from slicelab.widgets._gestures import STATIC, GestureWidget, caught, module, refuse_unknown
+from slicelab.widgets._gestures import GestureWidget, caught, module, refuse_unknown, style
 
 SIDE = 512
 
@@ -36,7 +36,7 @@ class Review(GestureWidget):
     """
 
     _esm = module("review.js")
-    _css = STATIC / "review.css"
+    _css = style("review.css")
     rows = traitlets.List().tag(sync=True)
     title = traitlets.Unicode().tag(sync=True)
     notice = traitlets.Unicode().tag(sync=True)

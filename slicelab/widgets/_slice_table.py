@@ -10,7 +10,7 @@ import traitlets
 from ipywidgets import Layout
 
 from slicelab.core import InvalidInputError, visible
-from slicelab.widgets._gestures import STATIC, GestureWidget, module, refuse_unknown
+from slicelab.widgets._gestures import GestureWidget, module, refuse_unknown, style
 
 
 class SliceTable(GestureWidget):
@@ -32,7 +32,7 @@ class SliceTable(GestureWidget):
     """
 
     _esm = module("slice_table.js")
-    _css = STATIC / "slice_table.css"
+    _css = style("slice_table.css")
     rows = traitlets.List().tag(sync=True)
     picked = traitlets.List(traitlets.Unicode()).tag(sync=True)
     height = traitlets.Int(220).tag(sync=True)
