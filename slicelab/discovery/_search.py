@@ -69,7 +69,7 @@ def find(landscape: Landscape, failures: FloatArray, weights: FloatArray | None 
 
 
 def leads(landscape: Landscape, failures: FloatArray, found: Sequence[Found]) -> list[Found]:
-    """Return the groups that stand out most among the rest, though no more than chance can make them.
+    """Return the groups that stand out most beside what was found, which nothing is tried to confirm.
 
     Parameters
     ----------
@@ -97,12 +97,14 @@ def leads(landscape: Landscape, failures: FloatArray, found: Sequence[Found]) ->
         inside = landscape.mask(group) if isinstance(group, Node) else group
         if (inside & taken[is_node]).sum() > LEADS_OVERLAP * inside.sum():
             continue
-        if any(jaccard(inside, other) > LEADS_ALIKE for other in known):
+        members, vote = landscape.groups([inside])[0]
+        seen = landscape.at_landmarks(members)
+        if any(jaccard(seen, other) > LEADS_ALIKE for other in known):
             continue
-        known.append(inside)
+        known.append(seen)
         taken[is_node] = taken[is_node] | inside
         node = group if isinstance(group, Node) else landscape.closest(inside)
-        chosen.append(Found(node, *landscape.groups([inside])[0], gain=gain))
+        chosen.append(Found(node, members, vote, gain=gain))
         if len(chosen) == LEADS:
             break
     return [lead for lead in chosen if lead.inside.any()]
