@@ -143,7 +143,7 @@ def discover(
     spurious: Annotated[bool, typer.Option(help="Search predicted boxes that no label explains.")] = False,
     rules: Annotated[bool, typer.Option(help="Also propose slices from metadata and image statistics alone.")] = False,
     leads: Annotated[
-        bool, typer.Option(help="Also list what fails most among the rest, though no more than chance can make it.")
+        bool, typer.Option(help="Also list what fails most beside them, which nothing was tried to confirm.")
     ] = False,
 ) -> None:
     """Propose slices on which the model fails.

@@ -86,7 +86,7 @@ class Candidate:
     kind
         "slice"; "boundary": it fails more than its class, but no more than units of the same confidence do (the
         neighbourhood of the decision boundary); "small": too few held-out units to ever be confirmed; "lead": among
-        the rest it stands out most, but no more than chance can make it.
+        the rest it stands out most, but nothing was tried to confirm it.
     held_out
         None where neither half of the units alone led to this group.
     stability

@@ -23,7 +23,7 @@ COLUMNS = (
 KINDS = {
     "boundary": "no worse than others of the same confidence",
     "small": "too few units to confirm",
-    "lead": "no more than chance can make it",
+    "lead": "nothing was tried to confirm it",
 }
 SHOWN = ["name", "status", "kind", "size", "failure_rate", "base_rate", "effect", "q_value", "stability", "description"]
 
@@ -81,8 +81,9 @@ class CandidateSlices(Sequence[Candidate]):
     def leads(self) -> tuple[Candidate, ...]:
         """Up to ten groups that stand out most among the rest, worst first.
 
-        They fail more than their class, but no more than chance can make the worst of so many: where to look next,
-        nothing to rely on. Their `kind` is "lead"; nothing was tried to confirm them.
+        Groups that fail more than their class, yet maybe no more than chance makes the worst of so many, and regions of
+        any form that the failures themselves drew, which may be a better cut of a slice: where to look next, nothing to
+        rely on. Their `kind` is "lead"; nothing was tried to confirm them.
         """
         return () if self._leads is None else self._leads()
 

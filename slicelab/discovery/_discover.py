@@ -123,7 +123,7 @@ def discover(
     -------
     CandidateSlices
         Confirmed ones first, then by the failures above what their class's rate would give, times stability. Its
-        `leads` are what to look at next: groups that fail more, but no more than chance can make them.
+        `leads` are what to look at next: groups that fail more too, which nothing was tried to confirm.
 
     Raises
     ------
@@ -142,6 +142,9 @@ def discover(
     Of more than 30,000 units a random part, chosen without a look at the failures, is laid out; each of these landmarks
     stands for the units nearest to it, with all their failures. A group then consists of whole neighbourhoods of
     landmarks, and one that is smaller than those isn't found.
+
+    Leads are the nodes that stand out most among the rest, and regions of any form in which failures are dense, made by
+    the failures themselves: these may also cut anew, or join, what was found.
 
     The same search is run on the failures of either half of the units alone; what it finds is tested, exactly, on the
     other half, against its class and against units of the same confidence. The q-value is Benjamini and Hochberg's

@@ -200,6 +200,12 @@ class Landscape:
         inside[self.maps[node.on].tree.leaves(node.number)] = True
         return inside
 
+    def closest(self, inside: Mask) -> Node:
+        """Return the node of the first map's tree that is most like a group of landmarks, by Jaccard."""
+        tree = self.maps[0].tree
+        both = tree.totals(inside.astype(np.float64))
+        return Node(0, int((both / (tree.sizes + inside.sum() - both)).argmax()))
+
     def groups(self, exact: Sequence[Mask]) -> list[tuple[Mask, FloatArray]]:
         """Smooth the ragged edges that cutting a tree leaves.
 

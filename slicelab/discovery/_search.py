@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slicelab.discovery._landscape import NEAR, Landscape, Node, jaccard
+from slicelab.discovery._regions import dense_regions
 from slicelab.discovery._scan import MAX_SHARE, MIN_SIZE, likelihood_ratio
 
 FloatArray = npt.NDArray[np.float64]
@@ -29,7 +30,7 @@ class Found:
     Parameters
     ----------
     node
-        Of one of the population's trees.
+        Of one of the population's trees; of a region the most similar.
     inside, vote
         bool and float64 (n,): members, and how strongly every unit belongs.
     stability, coherence
@@ -68,7 +69,7 @@ def find(landscape: Landscape, failures: FloatArray, weights: FloatArray | None 
 
 
 def leads(landscape: Landscape, failures: FloatArray, found: Sequence[Found]) -> list[Found]:
-    """Return the groups that stand out most among the rest, though no more than chance can make them.
+    """Return the groups that stand out most beside what was found, which nothing is tried to confirm.
 
     Parameters
     ----------
@@ -79,38 +80,56 @@ def leads(landscape: Landscape, failures: FloatArray, found: Sequence[Found]) ->
 
     Returns
     -------
-    Up to `LEADS` groups, the largest likelihood ratio of failures first. They may overlap each other by half.
+    Up to `LEADS` groups, the largest likelihood ratio of failures first: nodes of the trees, and regions of any form
+    that failures make (`dense_regions`), which may also be a better cut of what was found. Of one kind, a group shares
+    at most half of its units with those before it; of either kind, none is there twice.
     """
-    size = float(len(failures))
-    every: list[tuple[float, Node]] = []
     means, counts = landscape.gather(failures)
-    for at, one in enumerate(landscape.maps):
-        failed = one.tree.totals(means * counts)
-        sizes = one.tree.totals(counts)
-        base_rate = failed[-1] / size
-        if not 0 < base_rate < 1:
-            return []
-        gain = likelihood_ratio(sizes, failed, base_rate)
-        gain[(sizes < MIN_SIZE) | (sizes > MAX_SHARE * size)] = 0.0
-        every += [(-float(gain[number]), Node(at, int(number))) for number in np.flatnonzero(gain)]
-    taken = np.zeros(len(counts), bool)
-    for group in found:
-        taken |= landscape.at_landmarks(group.inside)
-    exact: list[Mask] = []
-    chosen = []
-    for loss, node in sorted(every):
-        inside = landscape.mask(node)
-        if (inside & taken).sum() > LEADS_OVERLAP * inside.sum():
+    base_rate = float((means * counts).sum() / counts.sum())
+    if not 0 < base_rate < 1:
+        return []
+    known = [landscape.at_landmarks(group.inside) for group in found]
+    none = np.zeros(len(counts), bool)
+    taken = {True: np.any(known, axis=0) if known else none, False: none}
+    chosen: list[Found] = []
+    for gain, group in _standing_out(landscape, means, counts, base_rate):
+        is_node = isinstance(group, Node)
+        inside = landscape.mask(group) if isinstance(group, Node) else group
+        if (inside & taken[is_node]).sum() > LEADS_OVERLAP * inside.sum():
             continue
-        if any(jaccard(inside, other) > LEADS_ALIKE for other in exact):
+        members, vote = landscape.groups([inside])[0]
+        seen = landscape.at_landmarks(members)
+        if any(jaccard(seen, other) > LEADS_ALIKE for other in known):
             continue
-        exact.append(inside)
-        taken = taken | inside
-        smooth, vote = landscape.groups([inside])[0]
-        chosen.append(Found(node, smooth, vote, gain=-loss))
+        known.append(seen)
+        taken[is_node] = taken[is_node] | inside
+        node = group if isinstance(group, Node) else landscape.closest(inside)
+        chosen.append(Found(node, members, vote, gain=gain))
         if len(chosen) == LEADS:
             break
     return [lead for lead in chosen if lead.inside.any()]
+
+
+def _standing_out(
+    landscape: Landscape, means: FloatArray, counts: FloatArray, base_rate: float
+) -> list[tuple[float, Node | Mask]]:
+    """Return the groups with more failures than the population has, the largest likelihood ratio first."""
+    least, most = MIN_SIZE, MAX_SHARE * counts.sum()
+    groups: list[Node | Mask] = []
+    sizes, failed = [], []
+    for at, one in enumerate(landscape.maps):
+        size = one.tree.totals(counts)
+        allowed = np.flatnonzero((size >= least) & (size <= most))
+        groups += [Node(at, int(number)) for number in allowed]
+        sizes.append(size[allowed])
+        failed.append(one.tree.totals(means * counts)[allowed])
+    regions = dense_regions(landscape.neighbours[:, 1:], means, counts, least=least, most=most)
+    groups += regions
+    sizes.append(np.array([counts[inside].sum() for inside in regions]))
+    failed.append(np.array([(means * counts)[inside].sum() for inside in regions]))
+    gain = likelihood_ratio(np.concatenate(sizes), np.concatenate(failed), base_rate)
+    order = np.argsort(-gain, kind="stable")
+    return [(float(gain[i]), groups[i]) for i in order[gain[order] > 0]]
 
 
 def stability(landscape: Landscape, failures: FloatArray, found: Sequence[Found]) -> list[float]:
