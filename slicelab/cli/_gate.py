@@ -111,7 +111,7 @@ def finish(
     """Show a report, write the files that were asked for, and leave with its exit code."""
     from slicelab.gate import write_json, write_junit, write_markdown, write_text
 
-    show(report)
+    typer.echo(str(report))
     if junit is not None:
         write_junit(report, junit, strict=strict)
     if json is not None:
@@ -123,21 +123,6 @@ def finish(
 
         write_text(html, report_html(report, pictures=pictures))
     raise typer.Exit(report.exit_code(strict=strict))
-
-
-def show(report: SuiteReport) -> None:
-    """Print a line per case and one for the whole."""
-    for result in report.results:
-        value = f"{result.value:.3f} [{result.interval[0]:.3f}, {result.interval[1]:.3f}]"
-        change = "" if not result.comparison else f"  {result.comparison}"
-        typer.echo(
-            visible(f"{result.verdict:<12} {result.case.name}: {result.case.bar}, {value}, n={result.n_units}{change}")
-        )
-        if result.verdict != "pass":
-            typer.echo(visible(f"{'':<12}   {result.reason}"))
-    counts = ", ".join(f"{n} {verdict}" for verdict, n in report.counts().items() if n)
-    against = f" against {report.against}" if report.against else ""
-    typer.echo(visible(f"suite {report.suite}, model {report.model}{against}: {counts or 'no cases'}"))
 
 
 @suites.command("list")

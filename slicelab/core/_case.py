@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from slicelab.core._bar import Bar
+from slicelab.core._checks import visible
 from slicelab.core._slice import actor, new_id, now
 from slicelab.core._tables import Task
 
@@ -159,6 +160,14 @@ class CaseResult:
         """The value that the bar asks for; None where it is that of another model which isn't there."""
         return self.case.bar.target(self.baseline)
 
+    def __str__(self) -> str:
+        """One line: verdict, case, bar, value with interval; the reason on a second one unless it passes."""
+        value = f"{self.value:.3f} [{self.interval[0]:.3f}, {self.interval[1]:.3f}]"
+        change = f"  {self.comparison}" if self.comparison else ""
+        line = f"{self.verdict:<12} {self.case.name}: {self.case.bar}, {value}, n={self.n_units}{change}"
+        lines = [line] if self.verdict == "pass" else [line, f"{'':<12}   {self.reason}"]
+        return "\n".join(visible(each) for each in lines)
+
 
 @dataclass(frozen=True)
 class SuiteReport:
@@ -198,6 +207,13 @@ class SuiteReport:
     def counts(self) -> dict[str, int]:
         """Return the number of cases by verdict."""
         return {v: sum(r.verdict == v for r in self.results) for v in VERDICTS}
+
+    def __str__(self) -> str:
+        """Every case's line or two, and one for the whole."""
+        counts = ", ".join(f"{n} {verdict}" for verdict, n in self.counts().items() if n)
+        against = f" against {self.against}" if self.against else ""
+        whole = visible(f"suite {self.suite}, model {self.model}{against}: {counts or 'no cases'}")
+        return "\n".join([*map(str, self.results), whole])
 
     def frame(self) -> pd.DataFrame:
         """One row per case, index `case`."""

@@ -190,3 +190,21 @@ def test_markdown_compares_only_against_a_model(small, tmp_path):
     text = write_markdown(both, tmp_path / "b.md").read_text("utf-8")
     assert "| -0.2 |" in text
     assert "regressed" in text
+
+
+def test_in_words_a_case_has_its_line(mixed):
+    """As on the command line: a line each, a reason where it doesn't pass, the counts; no control characters."""
+    assert str(mixed).splitlines() == [
+        "pass         case pass: accuracy >= 0.9, 0.500 [0.400, 0.600], n=10",
+        "fail         case fail: accuracy >= 0.9, 0.500 [0.400, 0.600], n=10",
+        "               why",
+        "inconclusive case inconclusive: accuracy >= 0.9, 0.500 [0.400, 0.600], n=10",
+        "               why",
+        "invalid      case invalid: accuracy >= 0.9, nan [nan, nan], n=10",
+        "               why",
+        "suite s, model v4: 1 pass, 1 fail, 1 inconclusive, 1 invalid",
+    ]
+    hostile = str(report(result(name="a\x1b[31m\nb", reason="\x07")))
+    assert "\x1b" not in hostile
+    assert "\x07" not in hostile
+    assert len(hostile.splitlines()) == 3
