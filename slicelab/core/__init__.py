@@ -18,9 +18,6 @@ from slicelab.core._checks import (
     check_matrix,
     check_name,
     check_unique,
-    did_you_mean,
-    listed,
-    visible,
 )
 from slicelab.core._errors import (
     AlreadyConnectedError,
@@ -108,6 +105,7 @@ from slicelab.core._units import (
     spurious_unit,
     unit_key,
 )
+from slicelab.core._words import did_you_mean, listed, visible
 
 __all__ = [
     "BOX_COLUMNS",

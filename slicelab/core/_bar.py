@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from slicelab.core._checks import check_fraction, check_name, did_you_mean
+from slicelab.core._checks import check_fraction, check_name
 from slicelab.core._errors import InvalidInputError
 from slicelab.core._metric_names import METRICS, top_k
 from slicelab.core._own_metric import OWN_METRICS
+from slicelab.core._words import did_you_mean
 
 _LOWER_IS_BETTER = ("error_rate", "false_positives_per_image", "ece", "confidence_gap")
 _SHARES = tuple(m for m in METRICS if m != "false_positives_per_image")

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from slicelab.core._bar import Bar
-from slicelab.core._checks import visible
 from slicelab.core._slice import actor, new_id, now
 from slicelab.core._tables import Task
+from slicelab.core._words import visible
 
 VERDICTS = ("pass", "fail", "inconclusive", "invalid")
 Verdict = Literal["pass", "fail", "inconclusive", "invalid"]

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from slicelab.core._errors import InvalidInputError
+from slicelab.core._words import CONTROL, did_you_mean, listed
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 MAX_NAME = 256
-
-
-def listed(values: Iterable[object], limit: int = 5) -> str:
-    """Show the first few values and how many more there are."""
-    values = list(values)
-    shown = ", ".join(repr(v) for v in values[:limit])
-    more = len(values) - limit
-    return f"{shown} and {more} more" if more > 0 else shown
-
-
-def did_you_mean(name: str, options: Iterable[str]) -> str:
-    """Word a hint to the closest of the names that exist ('' where there are none)."""
-    options = list(options)
-    if not options:
-        return ""
-    close = difflib.get_close_matches(name, options, n=1)
-    return f" Did you mean {close[0]!r}?" if close else f" There is: {listed(options)}."
-
-
-def visible(text: str) -> str:
-    """Replace control and bidirectional-override characters, so that text shows as it is stored."""
-    return _CONTROL.sub("\ufffd", text)
 
 
 def check_name(name: object, what: str) -> str:
@@ -50,7 +26,7 @@ def check_name(name: object, what: str) -> str:
         raise InvalidInputError(
             f"The {what} is too long: {len(name)} characters, at most {MAX_NAME} are kept. It starts {name[:40]!r}."
         )
-    if _CONTROL.search(name) or any(unicodedata.category(c) == "Cs" for c in name):
+    if CONTROL.search(name) or any(unicodedata.category(c) == "Cs" for c in name):
         raise InvalidInputError(f"The {what} holds control characters: {name!r}. Remove them.")
     return unicodedata.normalize("NFC", name)
 

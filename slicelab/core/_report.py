@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from slicelab.core._checks import visible
+from slicelab.core._words import visible
 
 
 @dataclass(frozen=True)
