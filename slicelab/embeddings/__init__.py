@@ -6,7 +6,7 @@ from slicelab.embeddings._embed import EmbedResult, embed_images, from_array
 from slicelab.embeddings._embedder import Embedder
 from slicelab.embeddings._item import ImageItem
 from slicelab.embeddings._load import load_embedder
-from slicelab.embeddings._module import ModuleEmbedder
+from slicelab.embeddings._module import ModuleEmbedder, Precision
 from slicelab.embeddings._ray import embed_with_ray
 from slicelab.embeddings._statistics import STATISTICS, image_statistics
 
@@ -17,6 +17,7 @@ __all__ = [
     "Embedder",
     "ImageItem",
     "ModuleEmbedder",
+    "Precision",
     "VectorCache",
     "embed_images",
     "embed_with_ray",

@@ -17,7 +17,7 @@ from slicelab.lab._units import Units
 from slicelab.store import Vectors
 
 if TYPE_CHECKING:
-    from slicelab.embeddings import Embedder, EmbedResult, ImageItem
+    from slicelab.embeddings import Embedder, EmbedResult, ImageItem, Precision
 
 log = logging.getLogger("slicelab")
 
@@ -33,6 +33,7 @@ def embed(
     module: Any,
     layer: str | None,
     size: int,
+    precision: Precision,
     units_of_array: Sequence[str] | None,
     name: str,
     batch_size: int,
@@ -62,7 +63,7 @@ def embed(
         if len(unknown):
             raise InvalidInputError(f"{len(unknown)} of the units aren't in the dataset, first {unknown[0]!r}.")
         frame = frame.loc[list(units_of_array)]
-    embedder = _embedder(source, module, layer=layer, size=size)
+    embedder = _embedder(source, module, layer=layer, size=size, precision=precision)
     items, kept = units.items(frame), VectorCache(cache)
     if engine == "ray":
         result = _embed_with_ray(
@@ -133,13 +134,17 @@ def _read_array(path: str | Path) -> npt.NDArray[Any]:
     return array
 
 
-def _embedder(source: str | Path | None, module: Any, *, layer: str | None, size: int) -> Embedder:
+def _embedder(
+    source: str | Path | None, module: Any, *, layer: str | None, size: int, precision: Precision
+) -> Embedder:
     from slicelab.embeddings import DescriptorEmbedder, ModuleEmbedder, load_embedder
 
     if source is not None and module is not None:
         raise InvalidInputError("Pass either weights (a path) or model=, not both.")
     if module is not None:
-        return ModuleEmbedder(module, layer=layer, size=size)
+        return ModuleEmbedder(module, layer=layer, size=size, precision=precision)
+    if precision != "float32":
+        raise InvalidInputError(f"precision= belongs to a torch module; pass model= with it. Got {precision!r}.")
     if source is not None:
         return load_embedder(source, layer=layer)
     return DescriptorEmbedder()
