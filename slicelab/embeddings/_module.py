@@ -49,8 +49,8 @@ class ModuleEmbedder:
     batch
         The only batch size that the module takes; None: any. Pictures are padded to it.
     precision
-        "float32", or "bfloat16" or "float16" for what torch's autocast thinks fit for it: about twice as fast on
-        processors that have it (most GPUs; of Intel's CPUs those with AMX or AVX512-BF16), and vectors of their own.
+        "float32", or "bfloat16" or "float16" for what torch's autocast thinks fit for it, with vectors of their own.
+        It is meant for GPUs: on a CPU only float32 has what `quickened` does.
 
     Raises
     ------

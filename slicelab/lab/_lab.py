@@ -199,7 +199,7 @@ class Lab:
             which pictures are resized.
         precision
             In which a torch module computes: "float32", or "bfloat16" or "float16" for what torch's autocast thinks
-            fit for it, about twice as fast on hardware that has it.
+            fit for it; meant for GPUs.
         units
             Of an array's rows. None: the samples in the dataset's order; for detection the labelled boxes in theirs.
         name
