@@ -108,8 +108,9 @@ def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture
 def open_page(chromium: str, tmp_path: Path) -> Iterator[Callable[..., object]]:
     """A function that opens a fresh browser; `page.seen` tells its requests' hosts and its errors."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=60_000)  # its own 5 s are short for a kernel's first save on a busy machine
     contexts = []
     with sync_playwright() as playwright:
 
