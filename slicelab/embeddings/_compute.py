@@ -15,7 +15,7 @@ from slicelab.embeddings._decode import Broken, Prepared, Read, Size, decoded, r
 from slicelab.embeddings._embedder import Embedder
 from slicelab.embeddings._item import ImageItem
 from slicelab.embeddings._module import ModuleEmbedder
-from slicelab.embeddings._torch import is_out_of_memory, pick_device, release_memory, same_device
+from slicelab.embeddings._torch import is_out_of_memory, pick_device, release_memory
 
 logger = logging.getLogger("slicelab")
 
@@ -38,9 +38,7 @@ class Described:
 def placed(embedder: Embedder, device: str) -> Embedder:
     """Return the embedder on a device ("auto" or torch's name), made ready for a long run there."""
     moved = embedder.to(pick_device(device))
-    if isinstance(moved, ModuleEmbedder) and same_device(moved.device, "cpu"):
-        return moved.quickened()
-    return moved
+    return moved.quickened() if isinstance(moved, ModuleEmbedder) else moved
 
 
 def enough(embedder: Embedder) -> Size | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, get_args
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from slicelab.core import InvalidInputError, did_you_mean, hash_value
 from slicelab.embeddings._item import Image
 from slicelab.embeddings._resize import resized
-from slicelab.embeddings._torch import evaluating, fingerprint, first_tensor, in_precision, pooled, same_device
+from slicelab.embeddings._torch import evaluating, fingerprint, first_tensor, in_precision, moved, pooled, same_device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Precision = Literal["float32", "bfloat16", "float16"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-_ROUNDING = 1e-5
+_ROUNDING = {"float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-3}
 """How far, of a vector's length, rounding may take it."""
 
 
@@ -51,6 +51,9 @@ class ModuleEmbedder:
     precision
         "float32", or "bfloat16" or "float16" for what torch's autocast thinks fit for it, with vectors of their own.
         It is meant for GPUs: on a CPU only float32 has what `quickened` does.
+    compiled
+        Whether a long run compiles the module first (torch.compile), for a GPU and ten thousands of pictures: it takes
+        up to a minute and a compiler beside torch, Triton for GPUs. The same vectors, beyond rounding.
 
     Raises
     ------
@@ -70,6 +73,7 @@ class ModuleEmbedder:
         content: str | None = None,
         batch: int | None = None,
         precision: Precision = "float32",
+        compiled: bool = False,
     ) -> None:
         self.module = module
         self.layer = layer
@@ -83,6 +87,8 @@ class ModuleEmbedder:
         if precision not in get_args(Precision):
             raise InvalidInputError(f"The precision must be one of {get_args(Precision)}; got {precision!r}.")
         self.precision = precision
+        self.compiled = compiled
+        self._run: Callable[[Tensor], Tensor] | None = None
         self._at_once: int | None = None
         if layer is not None and layer not in (names := dict(module.named_modules())):
             raise InvalidInputError(f"The module has no layer {layer!r}.{did_you_mean(layer, filter(None, names))}")
@@ -115,33 +121,54 @@ class ModuleEmbedder:
         return moved
 
     def quickened(self) -> Self:
-        """Return an embedder that computes the same with fewer passes over memory, for a long run on a CPU.
+        """Return an embedder that computes the same with fewer passes over memory, for a long run.
 
-        Batch norms are folded into the convolutions before them, sums and ReLUs computed together with those, and a
-        batch in pieces that fit a processor's cache. It is this one where that can't be done, or would take vectors
-        further than rounding does.
+        Where it is `compiled`, by torch.compile. Else on a CPU batch norms are folded into the convolutions before
+        them, sums and ReLUs computed together with those, and a batch in pieces that fit a processor's cache. It is
+        this one where that can't be done, or would take vectors further than rounding does.
+
+        Raises
+        ------
+        InvalidInputError
+            It is to be compiled, and torch can't.
         """
         from slicelab.embeddings._fold import AT_ONCE, folded, fused
 
-        quicker = folded(self.module) if self.precision == "float32" else None
+        if self.compiled:
+            return self._compiled()
+        on_cpu = same_device(self.device, "cpu")
+        quicker = folded(self.module) if on_cpu and self.precision == "float32" else None
         if quicker is None:
             return self
         pixels = np.random.default_rng(0).integers(0, 256, (2, self.height, self.width, 3), np.uint8)
         content = self.content or fingerprint(self.module)
-        for module in (fused(quicker, self._normalised(pixels)), quicker):
+        for module in (fused(quicker, self._normalised(moved(pixels, self.device))), quicker):
             quick = copy.copy(self)
             quick.module, quick.content, quick._at_once = cast("Module", module), content, AT_ONCE
             if module is not None and quick._agrees_with(self, pixels):
                 return quick
         return self
 
+    def _compiled(self) -> Self:
+        import torch
+
+        quick = copy.copy(self)
+        quick.content = self.content or fingerprint(self.module)
+        quick._run = torch.compile(self._vectors, dynamic=True)  # any batch size, as the last one is smaller
+        pixels = np.random.default_rng(0).integers(0, 256, (2, self.height, self.width, 3), np.uint8)
+        reason = "what it computes isn't the same."
+        try:
+            if _alike(quick.embed(pixels), self.embed(pixels), self.precision):
+                return quick
+        except Exception as error:  # noqa: BLE001 - whatever its compilers raise
+            reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise InvalidInputError(f"torch.compile can't be used with this module here: {reason} Leave out compiled=True.")
+
     def _agrees_with(self, other: Self, pixels: npt.NDArray[np.uint8]) -> bool:
         try:
-            here, there = self.embed(pixels), other.embed(pixels)
+            return _alike(self.embed(pixels), other.embed(pixels), self.precision)
         except (InvalidInputError, AttributeError, RuntimeError, TypeError):  # the layer isn't there any more
             return False
-        apart = np.linalg.norm(here - there, axis=1) <= _ROUNDING * np.linalg.norm(there, axis=1)
-        return here.shape == there.shape and bool(apart.all())
 
     @property
     def at_least(self) -> tuple[int, int]:
@@ -161,15 +188,19 @@ class ModuleEmbedder:
 
     def _forward(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         with evaluating(self.module), in_precision(self.precision, self.device):
-            output = self._output(self._normalised(batch))
-            vectors: npt.NDArray[np.float32] = pooled(first_tensor(output), len(batch)).cpu().numpy()
+            run = self._run or self._vectors
+            vectors: npt.NDArray[np.float32] = run(moved(batch, self.device)).cpu().numpy()
         return vectors
 
-    def _normalised(self, batch: npt.NDArray[Any]) -> Tensor:
+    def _vectors(self, pixels: Tensor) -> Tensor:
+        """Return float32 (b, dim) of uint8 (b, height, width, 3)."""
+        return pooled(first_tensor(self._output(self._normalised(pixels))), len(pixels))
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
         import torch
 
         # uint8 (b, h, w, 3) seen as (b, 3, h, w) is channels-last already, which convolutions like best.
-        pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device).permute(0, 3, 1, 2)
+        pixels = pixels.permute(0, 3, 1, 2)
         mean = torch.tensor(self.mean, device=pixels.device).view(1, 3, 1, 1)
         std = torch.tensor(self.std, device=pixels.device).view(1, 3, 1, 1)
         normalised = pixels.float().div_(255).sub_(mean).div_(std)
@@ -192,6 +223,13 @@ class ModuleEmbedder:
                 "Name another, or (TorchScript, torch.export) export the module so that it returns this layer's output."
             )
         return caught[-1]
+
+
+def _alike(here: npt.NDArray[np.float32], there: npt.NDArray[np.float32], precision: Precision) -> bool:
+    if here.shape != there.shape:
+        return False
+    apart = np.linalg.norm(here - there, axis=1)
+    return bool((apart <= _ROUNDING[precision] * np.linalg.norm(there, axis=1)).all())
 
 
 def in_pieces(batch: npt.NDArray[Any], size: int, run: Any) -> npt.NDArray[np.float32]:

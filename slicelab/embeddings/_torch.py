@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from slicelab.core import InvalidInputError
 
 if TYPE_CHECKING:
@@ -109,6 +112,16 @@ def in_precision(precision: str, device: str) -> AbstractContextManager[Any]:
     if precision == "float32":
         return nullcontext()
     return torch.autocast(torch.device(device).type, getattr(torch, precision))
+
+
+def moved(batch: npt.NDArray[Any], device: str) -> Tensor:
+    """Return an array as a tensor on a device; to a GPU by way of pinned memory, which it copies without waiting."""
+    import torch
+
+    here = torch.from_numpy(np.ascontiguousarray(batch))
+    if torch.device(device).type == "cuda":
+        return here.pin_memory().to(device, non_blocking=True)
+    return here.to(device)
 
 
 def first_tensor(output: Any) -> Tensor:

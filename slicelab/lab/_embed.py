@@ -34,6 +34,7 @@ def embed(
     layer: str | None,
     size: int,
     precision: Precision,
+    compiled: bool,
     units_of_array: Sequence[str] | None,
     name: str,
     batch_size: int,
@@ -63,7 +64,7 @@ def embed(
         if len(unknown):
             raise InvalidInputError(f"{len(unknown)} of the units aren't in the dataset, first {unknown[0]!r}.")
         frame = frame.loc[list(units_of_array)]
-    embedder = _embedder(source, module, layer=layer, size=size, precision=precision)
+    embedder = _embedder(source, module, layer=layer, size=size, precision=precision, compiled=compiled)
     items, kept = units.items(frame), VectorCache(cache)
     if engine == "ray":
         result = _embed_with_ray(
@@ -135,14 +136,16 @@ def _read_array(path: str | Path) -> npt.NDArray[Any]:
 
 
 def _embedder(
-    source: str | Path | None, module: Any, *, layer: str | None, size: int, precision: Precision
+    source: str | Path | None, module: Any, *, layer: str | None, size: int, precision: Precision, compiled: bool
 ) -> Embedder:
     from slicelab.embeddings import DescriptorEmbedder, ModuleEmbedder, load_embedder
 
     if source is not None and module is not None:
         raise InvalidInputError("Pass either weights (a path) or model=, not both.")
     if module is not None:
-        return ModuleEmbedder(module, layer=layer, size=size, precision=precision)
+        return ModuleEmbedder(module, layer=layer, size=size, precision=precision, compiled=compiled)
+    if compiled:
+        raise InvalidInputError("compiled= belongs to a torch module; pass model= with it.")
     if precision != "float32":
         raise InvalidInputError(f"precision= belongs to a torch module; pass model= with it. Got {precision!r}.")
     if source is not None:

@@ -175,6 +175,7 @@ class Lab:
         layer: str | None = None,
         size: int = 224,
         precision: Precision = "float32",
+        compiled: bool = False,
         units: Sequence[str] | None = None,
         name: str = DEFAULT,
         batch_size: int = 64,
@@ -200,6 +201,9 @@ class Lab:
         precision
             In which a torch module computes: "float32", or "bfloat16" or "float16" for what torch's autocast thinks
             fit for it; meant for GPUs.
+        compiled
+            Whether a torch module is compiled first (torch.compile), for a GPU and ten thousands of pictures: it takes
+            up to a minute.
         units
             Of an array's rows. None: the samples in the dataset's order; for detection the labelled boxes in theirs.
         name
@@ -234,6 +238,7 @@ class Lab:
             layer=layer,
             size=size,
             precision=precision,
+            compiled=compiled,
             units_of_array=units,
             name=name,
             batch_size=batch_size,

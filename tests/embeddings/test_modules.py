@@ -535,3 +535,31 @@ def test_half_precision_is_nearly_the_same_under_a_name_of_its_own():
     assert half.quickened() is half
     with pytest.raises(InvalidInputError, match=r"precision must be one of .*got 'int8'"):
         ModuleEmbedder(residual(), precision="int8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", [None, "body.3"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_compiled_module_gives_the_same(net, images, layer, precision):
+    """Whatever the batch, beyond rounding, under the same identity."""
+    plain = embedder(net, layer=layer, precision=precision, compiled=True)
+    quick = plain.quickened()
+    assert quick is not plain
+    assert quick.identity == plain.identity
+    for batch in (images, images[:1], images[:4]):
+        expected = plain.embed(batch)
+        scale = np.linalg.norm(expected, axis=1).min()
+        np.testing.assert_allclose(
+            quick.embed(batch), expected, atol=(1e-5 if precision == "float32" else 0.02) * scale
+        )
+
+
+def test_what_can_not_be_compiled_says_why(net, monkeypatch):
+    """Here because there is no compiler beside torch."""
+    from torch._inductor import config
+
+    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
+    with pytest.raises(
+        InvalidInputError, match=r"torch\.compile can't be used .*no-such-compiler.* Leave out compiled=True"
+    ):
+        embedder(net, compiled=True).quickened()

@@ -27,5 +27,7 @@ def test_precision_belongs_to_a_module(parts):
     """Without one it is refused before anything is computed; so is one that isn't there."""
     with pytest.raises(InvalidInputError, match="precision= belongs to a torch module"):
         parts.embed(precision="bfloat16", progress=False)
+    with pytest.raises(InvalidInputError, match="compiled= belongs to a torch module"):
+        parts.embed(compiled=True, progress=False)
     with pytest.raises(InvalidInputError, match="precision must be one of"):
         parts.embed(model=net(), precision="int8", progress=False)
