@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,6 +12,7 @@ import pandas as pd
 from slicelab.core._label_schema import LabelSchema
 from slicelab.core._slice import actor, new_id, now
 from slicelab.core._tables import Task
+from slicelab.core._words import visible
 
 REASONS = ("relabel", "augment", "define_new_class", "merge_classes", "remove", "investigate")
 STATES = (
@@ -167,6 +169,8 @@ class Batch:
     schema_version: int = 1
 
 
+_SHOWN = 20
+"""Answers that won't be merged, shown in a notebook."""
 RETURN_STATUSES = ("matched", "unmatched", "duplicated", "unreviewed", "conflicting", "rejected")
 
 
@@ -245,4 +249,9 @@ class Return:
         return pd.DataFrame([[getattr(r, c) for c in columns] for r in self.rows], columns=columns)
 
     def __str__(self) -> str:
-        return f"{self.file}: " + ", ".join(f"{n} {word}" for word, n in self.counts().items())
+        return visible(f"{self.file}: " + ", ".join(f"{n} {word}" for word, n in self.counts().items()))
+
+    def _repr_html_(self) -> str:
+        rest = self.frame().query("status != 'matched'")
+        # DataFrame escapes its cells.
+        return f"<p>{html.escape(str(self))}</p>" + (str(rest.to_html(max_rows=_SHOWN)) if len(rest) else "")

@@ -240,3 +240,19 @@ def test_merging_twice_changes_nothing_more(answers, keep):
     pd.testing.assert_frame_equal(once, twice)
     assert not once.duplicated(["key", "label_id"]).any()
     assert len(once) == sum(len(found) for found in outcome.boxes.values()) + 2 * (3 - len(answers))
+
+
+def test_a_return_shows_its_counts_and_what_is_not_merged():
+    """In a notebook: one line, and the answers that don't count; names from the file stay text."""
+    returned = back(("a", "matched", "cat"), ("<img src=x>\u202e", "unmatched", "dog"))
+    assert (
+        str(returned)
+        == "back.csv: 1 matched, 1 unmatched, 0 duplicated, 0 unreviewed, 0 conflicting, 0 rejected, 0 missing"
+    )
+    shown = returned._repr_html_()
+    assert "1 matched" in shown
+    assert "&lt;img src=x&gt;" in shown
+    assert "<img" not in shown
+    assert ">a<" not in shown
+    assert "<table" not in back(("a", "matched", "cat"))._repr_html_()
+    assert "<b>" not in replace(returned, file="<b>.csv")._repr_html_()
