@@ -136,8 +136,9 @@ def discover(
     search for the disjoint nodes with the largest likelihood ratio of their failures, less a penalty each (a scan
     statistic, Kulldorff 1997); two parts that join across a gap are taken apart. This is done on five maps of
     different seeds (three above 5,000 units): what the others do not find too is dropped, and of what overlaps the
-    group that stands out most is taken. A vote among the 15 nearest neighbours smooths the edges. Failures choose
-    among groups that the vectors alone have made; predictions and confidences do not.
+    group that stands out most is taken. Where it ends is cut anew: a walk along the 15 nearest neighbours says in which
+    order units would come in or go, and the cut is where they fail half as much as the group does (above its class).
+    Failures choose among groups that the vectors alone have made; predictions and confidences do not.
 
     Of more than 30,000 units a random part, chosen without a look at the failures, is laid out; each of these landmarks
     stands for the units nearest to it, with all their failures. A group then consists of whole neighbourhoods of

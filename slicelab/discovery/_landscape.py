@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -28,7 +28,6 @@ AGREED = 0.6
 """A group must be found on the other maps too, whole or in pieces: mean Jaccard with what each proposes there."""
 OVERLAP = 0.3
 """A group of which more than this share is in one that stands out more is that one over again."""
-SCATTERED = 0.5
 
 
 class Node(NamedTuple):
@@ -205,31 +204,6 @@ class Landscape:
         tree = self.maps[0].tree
         both = tree.totals(inside.astype(np.float64))
         return Node(0, int((both / (tree.sizes + inside.sum() - both)).argmax()))
-
-    def groups(self, exact: Sequence[Mask]) -> list[tuple[Mask, FloatArray]]:
-        """Smooth the ragged edges that cutting a tree leaves.
-
-        A landmark belongs to the group with the largest share of its neighbourhood (itself included), if that is half
-        or more. The share is its vote: how strongly it belongs, and with it the units that it stands for.
-
-        Parameters
-        ----------
-        exact
-            bool (m,) each, of the landmarks; they don't overlap.
-
-        Returns
-        -------
-        Members, bool (n,), and votes, float64 (n,), of each: of all units.
-        """
-        if not exact:
-            return []
-        votes = np.array([inside[self.neighbours].mean(axis=1) for inside in exact])
-        smooth = [(votes.argmax(axis=0) == i) & (vote >= 0.5) for i, vote in enumerate(votes)]
-        scattered = any(jaccard(a, b) < SCATTERED for a, b in zip(smooth, exact, strict=True))  # without edges
-        return [
-            (self.spread(inside), self.spread(vote))
-            for inside, vote in zip(exact if scattered else smooth, votes, strict=True)
-        ]
 
 
 def jaccard(a: Mask, b: Mask) -> float:

@@ -154,6 +154,25 @@ def likelihood_ratio(size: FloatArray, failed: FloatArray, base_rate: float) -> 
     return np.asarray(np.where(rate > base_rate, size * (up + down), 0.0))
 
 
+def earned(inside: Mask, failures: FloatArray, weights: FloatArray | None = None) -> float:
+    """Return what a group earns: its likelihood ratio less the penalty of a node.
+
+    Parameters
+    ----------
+    inside
+        bool (n,): members.
+    failures, weights
+        As `scan_tree`.
+    """
+    weights = np.ones(len(failures)) if weights is None else weights
+    n, size = float(weights.sum()), float(weights[inside].sum())
+    base_rate = float((failures * weights).sum() / max(n, 1.0))
+    if not size or not 0 < base_rate < 1:
+        return -np.inf
+    failed = float((failures * weights)[inside].sum())
+    return float(likelihood_ratio(np.array([size]), np.array([failed]), base_rate)[0] - PENALTY * np.log(n))
+
+
 def conductance(tree: ClusterTree, neighbours: IntArray) -> FloatArray:
     """Say how well the two halves of every node hang together.
 

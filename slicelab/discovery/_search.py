@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from slicelab.discovery._edges import with_edges
 from slicelab.discovery._landscape import NEAR, Landscape, Node, jaccard
 from slicelab.discovery._regions import dense_regions
-from slicelab.discovery._scan import MAX_SHARE, MIN_SIZE, likelihood_ratio
+from slicelab.discovery._scan import MAX_SHARE, MIN_SIZE, earned, likelihood_ratio
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -61,11 +62,12 @@ def find(landscape: Landscape, failures: FloatArray, weights: FloatArray | None 
 
     Returns
     -------
-    Groups that don't overlap; each has at least one member.
+    Groups that don't overlap. Each has at least one member, and stands out without the units of those before it.
     """
     nodes = landscape.scan(failures, weights)
-    groups = landscape.groups([inside for _, inside in nodes])
-    return [Found(node, *group) for (node, _), group in zip(nodes, groups, strict=True) if group[0].any()]
+    groups = with_edges(landscape, [inside for _, inside in nodes], failures, weights)
+    found = [Found(node, *group) for (node, _), group in zip(nodes, groups, strict=True)]
+    return [group for group in found if earned(group.inside, failures, weights) > 0]
 
 
 def leads(landscape: Landscape, failures: FloatArray, found: Sequence[Found]) -> list[Found]:
@@ -97,7 +99,7 @@ def leads(landscape: Landscape, failures: FloatArray, found: Sequence[Found]) ->
         inside = landscape.mask(group) if isinstance(group, Node) else group
         if (inside & taken[is_node]).sum() > LEADS_OVERLAP * inside.sum():
             continue
-        members, vote = landscape.groups([inside])[0]
+        members, vote = with_edges(landscape, [inside], failures)[0]
         seen = landscape.at_landmarks(members)
         if any(jaccard(seen, other) > LEADS_ALIKE for other in known):
             continue
