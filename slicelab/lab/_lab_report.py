@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,6 @@ from slicelab import gate
 from slicelab.core import CaseResult, NotFoundError, SuiteReport, did_you_mean
 
 if TYPE_CHECKING:
-    from slicelab.lab._suite import LabSuite
     from slicelab.widgets import CaseReview, Explorer
 
 HEIGHT = 520
@@ -24,13 +24,12 @@ class LabReport(SuiteReport):
     In the notebook it shows as a table with each interval drawn against its bar, and pictures of what fails.
     """
 
-    _suite: LabSuite | None = field(default=None, repr=False, compare=False)
-    _models: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    _page: Callable[[SuiteReport], str] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def of(cls, report: SuiteReport, suite: LabSuite, models: tuple[str, ...]) -> LabReport:
-        """Make it of a plain report."""
-        return cls(**{f.name: getattr(report, f.name) for f in fields(SuiteReport)}, _suite=suite, _models=models)
+    def of(cls, report: SuiteReport, page: Callable[[SuiteReport], str]) -> LabReport:
+        """Make it of a plain report, and of what writes one as a page with pictures."""
+        return cls(**{f.name: getattr(report, f.name) for f in fields(SuiteReport)}, _page=page)
 
     def result(self, case: str) -> CaseResult:
         """Return the result of a case, or raise `NotFoundError`."""
@@ -44,7 +43,7 @@ class LabReport(SuiteReport):
         """Return the report as a page that needs nothing else, with pictures; write it too where a path is given."""
         from slicelab.views import report_html
 
-        page = report_html(self) if self._suite is None else self._suite.html(self, models=self._models)
+        page = (self._page or report_html)(self)
         if path is not None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             gate.write_text(path, page)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -207,7 +208,7 @@ class LabSuite:
         other = None if against is None else self._units.predictions(against)
         report = gate.run_suite(suite, predictions, against=other)
         self._records.append("runs", _run_record(self.dataset, report))
-        return LabReport.of(report, self, self._models())
+        return LabReport.of(report, partial(self.html, models=self._models()))
 
     def history(self) -> pd.DataFrame:
         """Return every verdict so far: one row per run and case, oldest first."""
