@@ -26,7 +26,7 @@ def test_a_case_that_failed_for_its_labels_flips_to_pass(samples, tmp_path):
     found = lab.discover("cnn", describe=False, progress=False)
     planted = next(c for c in found if len(set(c.unit_ids) & set(truth)) >= 30)
     eights = lab.promote_slice(planted, name="eights like sixes")
-    lab.promote(eights, bar=sl.Bar("accuracy", at_least=0.8), suite="release")
+    lab.promote(eights, bar=sl.Bar("accuracy", at_least=0.7), suite="release")
     assert lab.suite("release").run("cnn").results[0].verdict == "fail"
     queue = lab.queue("round-1")
     suggested = queue.suggest(60, model="cnn")
