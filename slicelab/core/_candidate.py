@@ -91,7 +91,7 @@ class Candidate:
         None where neither half of the units alone led to this group.
     stability
         Mean Jaccard index with the most similar group found again on bootstraps of the units and on maps of single
-        seeds, in [0, 1].
+        seeds, in [0, 1]; of a lead, with the most similar group of the maps' trees, found by failures or not.
     coherence
         How much tighter its units lie together than random ones of the same population and confidence: share of
         their 10 nearest neighbours that are members, scaled so that random is 0 and all is 1. NaN: not measured.

@@ -79,7 +79,7 @@ class CandidateSlices(Sequence[Candidate]):
 
     @cached_property
     def leads(self) -> tuple[Candidate, ...]:
-        """Up to ten groups that stand out most among the rest, worst first.
+        """Up to ten groups that stand out most among the rest, most first: by likelihood ratio times stability.
 
         Groups that fail more than their class, yet maybe no more than chance makes the worst of so many, and regions of
         any form that the failures themselves drew, which may be a better cut of a slice: where to look next, nothing to

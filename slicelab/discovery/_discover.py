@@ -198,7 +198,7 @@ def _leads(
     random_state: int,
 ) -> tuple[Candidate, ...]:
     every = [(lead, population) for population in searched for lead in population.leads]
-    every.sort(key=lambda each: (-each[0].gain, int(each[1].rows[0])))
+    every.sort(key=lambda each: (-each[0].weight, int(each[1].rows[0])))
     tried = sum(len(population.tried) for population in searched)
     made = [
         explain(
@@ -211,7 +211,7 @@ def _leads(
                 q_both=1.0,
                 tried=tried,
                 half=units.half[population.rows],
-                stability=float("nan"),
+                stability=lead.stability,
                 coherence=coherence(population.landscape, lead.inside, _bands(units, population.rows)),
             ),
             order,

@@ -201,9 +201,22 @@ class Landscape:
 
     def closest(self, inside: Mask) -> Node:
         """Return the node of the first map's tree that is most like a group of landmarks, by Jaccard."""
-        tree = self.maps[0].tree
-        both = tree.totals(inside.astype(np.float64))
-        return Node(0, int((both / (tree.sizes + inside.sum() - both)).argmax()))
+        return Node(0, int(_likeness(self.maps[0].tree, inside).argmax()))
+
+    def familiarity(self, inside: Mask) -> float:
+        """Say how well the trees know a group of landmarks, in [0, 1].
+
+        The mean over all maps but the best of them, which may have made the group, of the Jaccard index with the node
+        that is most like it; 1 where there is one map.
+        """
+        best = sorted(float(_likeness(each.tree, inside).max()) for each in self.maps)
+        return float(np.mean(best[:-1])) if len(best) > 1 else 1.0
+
+
+def _likeness(tree: ClusterTree, inside: Mask) -> FloatArray:
+    """Return the Jaccard index of every node of a tree with a group of its leaves."""
+    both = tree.totals(inside.astype(np.float64))
+    return np.asarray(both / (tree.sizes + inside.sum() - both))
 
 
 def jaccard(a: Mask, b: Mask) -> float:

@@ -36,8 +36,8 @@ class Found:
         bool and float64 (n,): members, and how strongly every unit belongs.
     stability, coherence
         See `Candidate`.
-    gain
-        Of a lead: its likelihood ratio.
+    weight
+        Of a lead, by which leads are ordered: the likelihood ratio of its failures, times its stability.
     """
 
     node: Node
@@ -45,7 +45,7 @@ class Found:
     vote: FloatArray
     stability: float = float("nan")
     coherence: float = float("nan")
-    gain: float = float("nan")
+    weight: float = float("nan")
 
 
 def find(landscape: Landscape, failures: FloatArray, weights: FloatArray | None = None) -> list[Found]:
@@ -82,9 +82,10 @@ def leads(landscape: Landscape, failures: FloatArray, found: Sequence[Found]) ->
 
     Returns
     -------
-    Up to `LEADS` groups, the largest likelihood ratio of failures first: nodes of the trees, and regions of any form
-    that failures make (`dense_regions`), which may also be a better cut of what was found. Of one kind, a group shares
-    at most half of its units with those before it; of either kind, none is there twice.
+    Up to `LEADS` groups: nodes of the trees, and regions of any form that failures make (`dense_regions`), which may
+    also be a better cut of what was found. They are chosen by their likelihood ratio of failures: of one kind, a group
+    shares at most half of its units with larger ratios; of either kind, none is there twice. First come those of most
+    `weight`. Failures made the regions, which flatters their ratios; the trees, which saw none, know them less.
     """
     means, counts = landscape.gather(failures)
     base_rate = float((means * counts).sum() / counts.sum())
@@ -94,7 +95,7 @@ def leads(landscape: Landscape, failures: FloatArray, found: Sequence[Found]) ->
     none = np.zeros(len(counts), bool)
     taken = {True: np.any(known, axis=0) if known else none, False: none}
     chosen: list[Found] = []
-    for gain, group in _standing_out(landscape, means, counts, base_rate):
+    for group in _standing_out(landscape, means, counts, base_rate):
         is_node = isinstance(group, Node)
         inside = landscape.mask(group) if isinstance(group, Node) else group
         if (inside & taken[is_node]).sum() > LEADS_OVERLAP * inside.sum():
@@ -106,15 +107,16 @@ def leads(landscape: Landscape, failures: FloatArray, found: Sequence[Found]) ->
         known.append(seen)
         taken[is_node] = taken[is_node] | inside
         node = group if isinstance(group, Node) else landscape.closest(inside)
-        chosen.append(Found(node, members, vote, gain=gain))
+        known_to = landscape.familiarity(seen)
+        failed = np.array([failures[members].sum()])
+        ratio = likelihood_ratio(np.array([float(members.sum())]), failed, base_rate)[0]
+        chosen.append(Found(node, members, vote, stability=known_to, weight=float(ratio) * known_to))
         if len(chosen) == LEADS:
             break
-    return [lead for lead in chosen if lead.inside.any()]
+    return sorted((lead for lead in chosen if lead.inside.any()), key=lambda lead: -lead.weight)
 
 
-def _standing_out(
-    landscape: Landscape, means: FloatArray, counts: FloatArray, base_rate: float
-) -> list[tuple[float, Node | Mask]]:
+def _standing_out(landscape: Landscape, means: FloatArray, counts: FloatArray, base_rate: float) -> list[Node | Mask]:
     """Return the groups with more failures than the population has, the largest likelihood ratio first."""
     least, most = MIN_SIZE, MAX_SHARE * counts.sum()
     groups: list[Node | Mask] = []
@@ -131,7 +133,7 @@ def _standing_out(
     failed.append(np.array([(means * counts)[inside].sum() for inside in regions]))
     gain = likelihood_ratio(np.concatenate(sizes), np.concatenate(failed), base_rate)
     order = np.argsort(-gain, kind="stable")
-    return [(float(gain[i]), groups[i]) for i in order[gain[order] > 0]]
+    return [groups[i] for i in order[gain[order] > 0]]
 
 
 def stability(landscape: Landscape, failures: FloatArray, found: Sequence[Found]) -> list[float]:

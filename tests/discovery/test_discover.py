@@ -131,14 +131,34 @@ def test_leads_are_none_of_the_slices(found):
     assert all(len(a & b) <= 0.75 * len(a | b) for a in slices for b in rows)
 
 
-def test_a_region_of_any_form_is_a_lead():
-    """A ring in an even plane fails: compact clusters can't be that, a region of failures can."""
+@pytest.fixture(scope="module")
+def ring():
+    """Units of an even plane, of which those of a ring fail: which they are, and what is found."""
     random = np.random.default_rng(0)
     plane = random.random((3000, 2))
-    ring = np.abs(np.linalg.norm(plane - 0.5, axis=1) - 0.3) < 0.04
-    found = discover(plane, random.random(3000) < np.where(ring, 0.7, 0.03))
-    best = max(2 * ring[c.members].sum() / (c.size + ring.sum()) for c in found.leads)
+    inside = np.abs(np.linalg.norm(plane - 0.5, axis=1) - 0.3) < 0.04
+    return inside, discover(plane, random.random(3000) < np.where(inside, 0.7, 0.03))
+
+
+def test_a_region_of_any_form_is_a_lead(ring):
+    """Compact clusters can't be a ring, a region of failures can."""
+    inside, found = ring
+    best = max(2 * inside[c.members].sum() / (c.size + inside.sum()) for c in found.leads)
     assert best > 0.8
+
+
+def test_leads_come_by_how_much_they_stand_out_and_how_well_the_trees_know_them(ring):
+    """The order is that of the likelihood ratio times stability: failures can't put a group first that no tree has."""
+    leads = ring[1].leads
+    size, failed, base = (
+        np.array([getattr(c, key) for c in leads], float) for key in ("size", "failures", "base_rate")
+    )
+    rate = np.clip(failed / size, 1e-12, 1 - 1e-12)
+    ratio = size * (rate * np.log(rate / base) + (1 - rate) * np.log((1 - rate) / (1 - base)))
+    known = np.array([lead.stability for lead in leads])
+    assert ((known > 0) & (known <= 1)).all()
+    assert (np.diff(ratio * known) <= 1e-9).all()
+    assert (np.diff(ratio) > 0).any()
 
 
 @pytest.mark.parametrize(
