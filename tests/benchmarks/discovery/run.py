@@ -50,8 +50,8 @@ REDUCED: dict[str, list[Parameters]] = {
 }
 """Grids that stand in for those of methods that take too long."""
 
-COUNTS = {"digits-rare-encoder": 100}
-"""Settings of a kind of digits where 20 aren't enough to tell methods apart: the success of one is 0 or 1."""
+DIGITS = {"encoder": 100, "penultimate": 20}
+"""Settings of each kind. The success of one is 0 or 1: 20 can't tell methods apart that differ by a seventh."""
 TUNING_SETTINGS = {"spotcheck": 5, "digits": 5, "synthetic": 2}
 """Settings that peers are tuned on: per suite, per kind, per shape."""
 NULLS_OF_PEERS = 20
@@ -108,7 +108,7 @@ def _digits(embedding: digits.Embedding, dev: bool) -> list[Case]:
     found = []
     for kind in digits.KINDS:
         name = f"digits-{kind}-{embedding}"
-        first, count = (0, 10) if dev else (1000, COUNTS.get(name, 20))
+        first, count = (0, 10) if dev else (1000, DIGITS[embedding])
         seeds = range(first, first + (10 if dev else 4 * count))
         valid = _valid(name, seeds, count, partial(_make_digits, kind, embedding))
         found += [_kept(name, seed, f"digits-{kind}") for seed in valid]
