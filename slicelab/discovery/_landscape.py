@@ -11,7 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from slicelab.discovery._project import FloatMatrix, embed_features, nearest
-from slicelab.discovery._scan import ClusterTree, conductance, grow_tree, scan_tree
+from slicelab.discovery._regions import connected
+from slicelab.discovery._scan import (
+    MAX_SHARE,
+    MIN_SIZE,
+    PENALTY,
+    ClusterTree,
+    conductance,
+    earned,
+    grow_tree,
+    scan_tree,
+)
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -25,7 +35,10 @@ MANY = 5_000
 """A map depends on its seed, so several are made; above this many landmarks, fewer."""
 EPOCHS = 100
 AGREED = 0.6
-"""A group must be found on the other maps too, whole or in pieces: mean Jaccard with what each proposes there."""
+"""A group must be found on the other maps too, whole or in pieces: mean Jaccard with what each proposes there. Where
+they cut differently, a unit must be in what that share of them proposes."""
+SHARED = 2 * PENALTY
+"""What such a group must earn: more than a node, for it is cut out of several."""
 OVERLAP = 0.3
 """A group of which more than this share is in one that stands out more is that one over again."""
 
@@ -150,7 +163,7 @@ class Landscape:
         return tuple(ClusterMap(tree, conductance(tree, near)) for tree in trees)
 
     def scan(self, failures: FloatArray, weights: FloatArray | None = None) -> list[tuple[Node, Mask]]:
-        """Return the nodes that stand out on most maps, best first, and their landmarks (bool (m,)).
+        """Return the groups that stand out on most maps, each with its landmarks (bool (m,)) and the node it is like.
 
         Parameters
         ----------
@@ -159,8 +172,10 @@ class Landscape:
 
         Notes
         -----
-        Every map proposes its best disjoint nodes. Those that the other maps don't know are dropped, the others are
-        taken by what they earn; where two overlap a little, the better one keeps the units of both.
+        Every map proposes its best disjoint nodes. Those that the other maps know too are taken by what they earn;
+        where two overlap a little, the better one keeps the units of both. What is left are proposals that every map
+        cuts differently, as where units lie without gaps: of these, the landmarks that most maps propose are taken,
+        by connected parts, if they earn more than a node has to.
         """
         gains: dict[Node, float] = {}
         for at in range(len(self.maps)):
@@ -174,7 +189,7 @@ class Landscape:
                 continue
             kept.append((node, inside & ~taken))
             taken |= inside
-        return kept
+        return kept + [(self.closest(inside), inside) for inside in self._shared(masks, taken, failures, weights)]
 
     def chosen_on(self, at: int, failures: FloatArray, weights: FloatArray | None = None) -> dict[Node, float]:
         """Return what each node that one map proposes earns."""
@@ -192,6 +207,21 @@ class Landscape:
                 unions[other.on] |= mask
         known = [jaccard(inside, union) for at, union in enumerate(unions) if at != node.on]
         return float(np.mean(known)) if known else 1.0
+
+    def _shared(
+        self, masks: Mapping[Node, Mask], taken: Mask, failures: FloatArray, weights: FloatArray | None
+    ) -> list[Mask]:
+        """Return the groups of landmarks that are in some node on most maps and aren't taken, best first."""
+        means, totals = self.gather(failures, weights)
+        proposed = np.zeros((len(self.maps), len(taken)), bool)
+        for node, inside in masks.items():
+            proposed[node.on] |= inside
+        most_maps = proposed.sum(axis=0) >= AGREED * len(self.maps)
+        most = MAX_SHARE * self.counts.sum()
+        parts = connected(self.neighbours[:, 1:], most_maps & ~taken, self.counts, least=MIN_SIZE, most=most)
+        gains = [earned(part, means, totals, penalty=SHARED) for part in parts]
+        order = sorted(range(len(parts)), key=lambda i: (-gains[i], int(parts[i].argmax())))
+        return [parts[i] for i in order if gains[i] > 0]
 
     def mask(self, node: Node) -> Mask:
         """Return the landmarks of a node, bool (m,)."""

@@ -43,21 +43,38 @@ def dense_regions(
     Components of the superlevel sets of a nearest-neighbour regression, as Hartigan (1975) defines the clusters of a
     density. The neighbours' failures make a region, so its own rate of failures is flattered.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    n, k = neighbours.shape
     failed = means * counts
     base, prior = failed.sum() / counts.sum(), PRIOR * counts.mean()
     around = (failed[neighbours].sum(axis=1) + prior * base) / (counts[neighbours].sum(axis=1) + prior)
-    here, there = np.repeat(np.arange(n), min(JOINED, k)), neighbours[:, :JOINED].ravel()
     levels = np.unique(np.quantile(around, 1 - np.geomspace(HIGHEST, LOWEST, LEVELS)))[::-1]
     regions: list[Mask] = []
     for level in levels[levels > base]:
-        above = around >= level
-        kept = above[here] & above[there]
-        graph: Any = coo_array((np.ones(int(kept.sum())), (here[kept], there[kept])), shape=(n, n))
-        part = connected_components(graph, directed=False)[1]
-        sizes = np.bincount(part, weights=counts * above)
-        regions += [above & (part == each) for each in np.flatnonzero((sizes >= least) & (sizes <= most))]
+        regions += connected(neighbours, around >= level, counts, least=least, most=most)
     return regions
+
+
+def connected(neighbours: IntArray, inside: Mask, counts: FloatArray, *, least: float, most: float) -> list[Mask]:
+    """Return the parts of a group that hang together along nearest neighbours.
+
+    Parameters
+    ----------
+    neighbours, counts, least, most
+        As `dense_regions`.
+    inside
+        bool (n,): the group.
+
+    Returns
+    -------
+    bool (n,) each.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    near = neighbours[:, :JOINED]
+    n, k = near.shape
+    here, there = np.repeat(np.arange(n), k), near.ravel()
+    kept = inside[here] & inside[there]
+    graph: Any = coo_array((np.ones(int(kept.sum())), (here[kept], there[kept])), shape=(n, n))
+    part = connected_components(graph, directed=False)[1]
+    sizes = np.bincount(part, weights=counts * inside)
+    return [inside & (part == each) for each in np.flatnonzero((sizes >= least) & (sizes <= most))]

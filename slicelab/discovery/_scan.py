@@ -154,14 +154,14 @@ def likelihood_ratio(size: FloatArray, failed: FloatArray, base_rate: float) -> 
     return np.asarray(np.where(rate > base_rate, size * (up + down), 0.0))
 
 
-def earned(inside: Mask, failures: FloatArray, weights: FloatArray | None = None) -> float:
+def earned(inside: Mask, failures: FloatArray, weights: FloatArray | None = None, *, penalty: float = PENALTY) -> float:
     """Return what a group earns: its likelihood ratio less the penalty of a node.
 
     Parameters
     ----------
     inside
         bool (n,): members.
-    failures, weights
+    failures, weights, penalty
         As `scan_tree`.
     """
     weights = np.ones(len(failures)) if weights is None else weights
@@ -170,7 +170,7 @@ def earned(inside: Mask, failures: FloatArray, weights: FloatArray | None = None
     if not size or not 0 < base_rate < 1:
         return -np.inf
     failed = float((failures * weights)[inside].sum())
-    return float(likelihood_ratio(np.array([size]), np.array([failed]), base_rate)[0] - PENALTY * np.log(n))
+    return float(likelihood_ratio(np.array([size]), np.array([failed]), base_rate)[0] - penalty * np.log(n))
 
 
 def conductance(tree: ClusterTree, neighbours: IntArray) -> FloatArray:
