@@ -105,7 +105,7 @@ from slicelab.core._units import (
     spurious_unit,
     unit_key,
 )
-from slicelab.core._words import did_you_mean, listed, visible
+from slicelab.core._words import did_you_mean, html_table, listed, visible
 
 __all__ = [
     "BOX_COLUMNS",
@@ -197,6 +197,7 @@ __all__ = [
     "hash_file",
     "hash_rows",
     "hash_value",
+    "html_table",
     "is_spurious",
     "listed",
     "lower_is_better",

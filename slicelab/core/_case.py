@@ -10,7 +10,7 @@ import pandas as pd
 from slicelab.core._bar import Bar
 from slicelab.core._slice import actor, new_id, now
 from slicelab.core._tables import Task
-from slicelab.core._words import visible
+from slicelab.core._words import html_table, visible
 
 VERDICTS = ("pass", "fail", "inconclusive", "invalid")
 Verdict = Literal["pass", "fail", "inconclusive", "invalid"]
@@ -243,5 +243,4 @@ class SuiteReport:
         return pd.DataFrame(rows, columns=columns).set_index("case")
 
     def _repr_html_(self) -> str:
-        # DataFrame escapes its cells.
-        return str(self.frame().drop(columns="reason").to_html(float_format="{:.3f}".format, na_rep=""))
+        return html_table(self.frame().drop(columns="reason"), float_format="{:.3f}".format, na_rep="")

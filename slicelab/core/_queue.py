@@ -12,7 +12,7 @@ import pandas as pd
 from slicelab.core._label_schema import LabelSchema
 from slicelab.core._slice import actor, new_id, now
 from slicelab.core._tables import Task
-from slicelab.core._words import visible
+from slicelab.core._words import html_table, visible
 
 REASONS = ("relabel", "augment", "define_new_class", "merge_classes", "remove", "investigate")
 STATES = (
@@ -253,5 +253,4 @@ class Return:
 
     def _repr_html_(self) -> str:
         rest = self.frame().query("status != 'matched'")
-        # DataFrame escapes its cells.
-        return f"<p>{html.escape(str(self))}</p>" + (str(rest.to_html(max_rows=_SHOWN)) if len(rest) else "")
+        return f"<p>{html.escape(str(self))}</p>" + (html_table(rest, max_rows=_SHOWN) if len(rest) else "")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import Candidate, InvalidInputError, check_matrix, visible
+from slicelab.core import Candidate, InvalidInputError, check_matrix, html_table, visible
 from slicelab.discovery._project import FloatMatrix, project
 from slicelab.discovery._reference import Reference
 
@@ -197,8 +197,7 @@ class CandidateSlices(Sequence[Candidate]):
                 "No slice stands out: the failures look spread evenly within each class. `leads` has the groups that "
                 "fail most all the same."
             )
-        # DataFrame escapes its cells.
-        return str(self.frame()[SHOWN].to_html(float_format="{:.3g}".format))
+        return html_table(self.frame()[SHOWN], float_format="{:.3g}".format)
 
 
 def _row(candidate: Candidate) -> dict[str, object]:

@@ -33,8 +33,8 @@ IntArray = npt.NDArray[np.int64]
 Objects = npt.NDArray[np.object_]
 Mask = npt.NDArray[np.bool_]
 
-SAME = 0.5
-"""Groups with this Jaccard index or more are the same group."""
+SAME = 1 / 3
+"""Groups with this Jaccard index or more, half of their mean size in common, are the same group."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +149,7 @@ def discover(
 
     The same search is run on the failures of either half of the units alone; what it finds is tested, exactly, on the
     other half, against its class and against units of the same confidence. The q-value is Benjamini and Hochberg's
-    over every group so tried; a slice is "confirmed" where a group of at least half overlap (Jaccard) reaches 0.1.
+    over every group so tried; a slice is "confirmed" where such a group, sharing half of its units (Dice), reaches 0.1.
     `failure_rate` is that of all members; `held_out` has the figures of the units that did not choose.
     """
     vectors = check_matrix(embeddings, "embeddings")

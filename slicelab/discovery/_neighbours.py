@@ -72,20 +72,20 @@ def principal_axes(rows: FloatMatrix, k: int) -> tuple[FloatMatrix, FloatMatrix]
     Returns
     -------
     The rows' mean float32 (d,), and orthonormal directions float32 (d, min(k, d)), the strongest first; each points
-    to where its largest part is positive. The same on every run.
+    to where its largest part is positive. The same on every run, for they are computed in double precision.
     """
-    rows = np.asarray(rows[:: max(1, len(rows) // _SAMPLE)], dtype=np.float32)
-    d = rows.shape[1]
-    mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    centred = rows - mean
-    axes = np.linalg.qr(np.random.default_rng(0).normal(size=(d, min(d, k + 16))))[0].astype(np.float32)
+    sample = rows[:: max(1, len(rows) // _SAMPLE)].astype(np.float64)
+    d = sample.shape[1]
+    mean = sample.mean(axis=0)
+    sample -= mean
+    axes = np.linalg.qr(np.random.default_rng(0).normal(size=(d, min(d, k + 16))))[0]
     for _ in range(_ROUNDS):
-        axes = np.linalg.qr(centred.T @ (centred @ axes))[0]
-    scores = (centred @ axes).astype(np.float64)
+        axes = np.linalg.qr(sample.T @ (sample @ axes))[0]
+    scores = sample @ axes
     _, turn = np.linalg.eigh(scores.T @ scores)
-    axes = (axes @ turn[:, ::-1][:, :k].astype(np.float32)).astype(np.float32)
+    axes = axes @ turn[:, ::-1][:, :k]
     signs = np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0))
-    return mean, np.ascontiguousarray(axes * np.where(signs == 0, 1, signs))
+    return mean.astype(np.float32), np.ascontiguousarray(axes * np.where(signs == 0, 1, signs), dtype=np.float32)
 
 
 def principal_points(features: FloatMatrix, k: int = 2) -> FloatMatrix:
@@ -93,8 +93,10 @@ def principal_points(features: FloatMatrix, k: int = 2) -> FloatMatrix:
     points = np.zeros((len(features), k), np.float32)
     if not features.size:
         return points
-    mean, axes = principal_axes(features, k)
-    points[:, : axes.shape[1]] = features @ axes - mean @ axes
+    mean, axes = (part.astype(np.float64) for part in principal_axes(features, k))
+    for start in range(0, len(features), _BLOCK):
+        stop = start + _BLOCK
+        points[start:stop, : axes.shape[1]] = (features[start:stop] - mean) @ axes
     return points
 
 

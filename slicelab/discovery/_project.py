@@ -11,13 +11,18 @@ import numpy.typing as npt
 from slicelab.core import InvalidInputError, check_choice, check_matrix
 from slicelab.discovery._kept_code import kept_code
 from slicelab.discovery._layout import Layout, OnEpoch
-from slicelab.discovery._neighbours import Neighbours, nearest_all, principal_points
+from slicelab.discovery._neighbours import Neighbours, nearest_all, principal_axes, principal_points
 
 FloatMatrix = npt.NDArray[np.float32]
+Reals = npt.NDArray[np.float64]
 
 ENGINES = ("slicelab", "umap-learn")
 MAX_FEATURES = 50
-MANY_ROWS = 30_000
+GRID = 2.0**-14
+BLOCK = 8192
+"""Rows that are held in double precision at a time."""
+EXACT_DIMENSIONS = 4096
+"""Above this the components are those that an iteration finds."""
 EXTENT = 10.0
 SMALLEST = 6
 """Fewer rows than this have no neighbourhood to speak of: their principal components are the map."""
@@ -37,25 +42,56 @@ def reduce_features(embeddings: FloatMatrix) -> FloatMatrix:
     Returns
     -------
     float32 (n, min(50, n, d)), centred; constant directions are dropped (one zero column remains if all are).
-    """
-    from sklearn.decomposition import PCA
 
-    if not min(embeddings.shape):
-        return np.zeros((len(embeddings), 1), np.float32)
-    k = min(MAX_FEATURES, *embeddings.shape)
-    solver = "randomized" if min(embeddings.shape) > 4 * MAX_FEATURES else "full"
-    if len(embeddings) > MANY_ROWS:
-        solver = "covariance_eigh"  # one pass over the rows
-    pca = PCA(k, svd_solver=solver, random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # constant input: no variance to explain
-        scores = pca.fit_transform(embeddings)
-    spread = np.sqrt(pca.explained_variance_)
+    Notes
+    -----
+    The last bits of a matrix product depend on the processor and its number of threads, and no layout by UMAP forgives
+    them: the components are computed in double precision and put on a grid of 2^-14 (the first has the standard
+    deviation 1), on which squared distances are exact whatever the order of their sums.
+    """
+    n, d = embeddings.shape
+    if not min(n, d):
+        return np.zeros((n, 1), np.float32)
+    k = min(MAX_FEATURES, n, d)
+    mean = embeddings.mean(axis=0, dtype=np.float64)
+    if n < d and n <= EXACT_DIMENSIONS:
+        centred = embeddings - mean
+        values, turned = _strongest(centred @ centred.T, k)
+        scores = turned * np.sqrt(values)
+    else:
+        exact = d <= EXACT_DIMENSIONS
+        axes = _strongest(_scatter(embeddings, mean), k)[1] if exact else principal_axes(embeddings, k)[1]
+        scores = np.vstack([(rows - mean) @ axes for rows in _blocks(embeddings)])
+    spread = np.sqrt((scores**2).sum(axis=0) / max(n - 1, 1))
     keep = spread > 1e-6 * max(float(spread.max(initial=0.0)), 1e-12)
     if not keep.any():
-        return np.zeros((len(embeddings), 1), np.float32)
+        return np.zeros((n, 1), np.float32)
     scale = np.sqrt(spread[keep] * spread[keep][0])
-    return np.ascontiguousarray(scores[:, keep] / scale, dtype=np.float32)
+    return np.ascontiguousarray(np.round(scores[:, keep] / scale / GRID) * GRID, dtype=np.float32)
+
+
+def _strongest(symmetric: Reals, k: int) -> tuple[Reals, Reals]:
+    """Return the k largest eigenvalues, largest first, and their vectors, each positive where it is largest."""
+    from scipy.linalg import eigh
+
+    m = len(symmetric)
+    values, vectors = eigh(symmetric, subset_by_index=(m - k, m - 1))
+    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
+    return values, vectors * np.where(largest < 0, -1.0, 1.0)
+
+
+def _scatter(embeddings: FloatMatrix, mean: Reals) -> Reals:
+    """Return the sum over rows of the products of what they differ from the mean, float64 (d, d)."""
+    total = np.zeros((embeddings.shape[1],) * 2)
+    for rows in _blocks(embeddings):
+        centred = rows - mean
+        total += centred.T @ centred
+    return total
+
+
+def _blocks(rows: FloatMatrix) -> Iterator[FloatMatrix]:
+    return (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
 
 
 def nearest(

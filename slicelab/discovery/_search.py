@@ -108,9 +108,8 @@ def leads(landscape: Landscape, failures: FloatArray, found: Sequence[Found]) ->
         taken[is_node] = taken[is_node] | inside
         node = group if isinstance(group, Node) else landscape.closest(inside)
         known_to = landscape.familiarity(seen)
-        failed = np.array([failures[members].sum()])
-        ratio = likelihood_ratio(np.array([float(members.sum())]), failed, base_rate)[0]
-        chosen.append(Found(node, members, vote, stability=known_to, weight=float(ratio) * known_to))
+        weight = earned(members, failures, penalty=0) * known_to
+        chosen.append(Found(node, members, vote, stability=known_to, weight=weight))
         if len(chosen) == LEADS:
             break
     return sorted((lead for lead in chosen if lead.inside.any()), key=lambda lead: -lead.weight)

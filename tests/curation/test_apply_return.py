@@ -253,6 +253,7 @@ def test_a_return_shows_its_counts_and_what_is_not_merged():
     assert "1 matched" in shown
     assert "&lt;img src=x&gt;" in shown
     assert "<img" not in shown
+    assert "\u202e" not in shown
     assert ">a<" not in shown
     assert "<table" not in back(("a", "matched", "cat"))._repr_html_()
     assert "<b>" not in replace(returned, file="<b>.csv")._repr_html_()

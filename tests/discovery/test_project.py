@@ -6,10 +6,10 @@ from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
 from slicelab.core import InvalidInputError
-from slicelab.discovery import _neighbours, first_map, project
+from slicelab.discovery import _neighbours, _project, first_map, project
 from slicelab.discovery._layout import fuzzy_graph
 from slicelab.discovery._neighbours import nearest_all
-from slicelab.discovery._project import embed_features, nearest
+from slicelab.discovery._project import GRID, embed_features, nearest, reduce_features
 
 
 def _clusters(n=400, d=12, groups=8, seed=0):
@@ -34,6 +34,44 @@ def reference(digits):
 def _kept(rows, points, k=15):
     near = [NearestNeighbors(n_neighbors=k).fit(x).kneighbors(return_distance=False) for x in (rows, points)]
     return np.mean([len(np.intersect1d(a, b)) / k for a, b in zip(*near, strict=True)])
+
+
+@pytest.mark.parametrize("shape", [(500, 40), (9000, 12), (60, 300), (40, 5000)])
+def test_features_do_not_depend_on_the_order_of_sums(shape):
+    """Rows and columns in another order, which sums otherwise, give the same features to the last bit."""
+    n, d = shape
+    rng = np.random.default_rng(1)
+    rows = (rng.normal(size=shape) * np.geomspace(9, 0.5, d) + rng.normal(size=d)).astype(np.float32)
+    features = reduce_features(rows)
+    assert features.shape == (n, min(50, n - 1, d))
+    np.testing.assert_allclose(features.std(axis=0, ddof=1)[0], 1, atol=1e-4)
+    one, two = rng.permutation(n), rng.permutation(d)
+    other = reduce_features(rows[np.ix_(one, two)])
+    np.testing.assert_array_equal(np.abs(other), np.abs(features[one]))  # a direction and its reverse are one
+
+
+def test_features_of_very_many_dimensions(monkeypatch):
+    """Where the exact components would take too long, an iteration finds them, in whatever order rows come."""
+    rng = np.random.default_rng(2)
+    rows = (rng.normal(size=(300, 80)) * np.geomspace(9, 0.1, 80)).astype(np.float32)
+    exact = reduce_features(rows)
+    monkeypatch.setattr(_project, "EXACT_DIMENSIONS", 60)
+    features = reduce_features(rows)
+    assert features.shape == exact.shape
+    np.testing.assert_allclose(np.abs(features[:, :20]), np.abs(exact[:, :20]), atol=1e-3)
+    order = rng.permutation(300)
+    np.testing.assert_array_equal(reduce_features(rows[order]), features[order])
+
+
+def test_features_lie_on_a_grid_with_exact_distances(digits):
+    """Squared distances, expanded as matrix products do, are those of whole numbers."""
+    features = reduce_features(digits)
+    whole = np.round(features.astype(np.float64) / GRID).astype(np.int64)
+    np.testing.assert_array_equal(whole * GRID, features)
+    few, many = features[:20].astype(np.float64), features.astype(np.float64)
+    expanded = (few**2).sum(1)[:, None] - 2 * few @ many.T + (many**2).sum(1)
+    exact = ((whole[:20, None] - whole) ** 2).sum(2)
+    np.testing.assert_array_equal(expanded / GRID**2, exact)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -50,8 +50,10 @@ REDUCED: dict[str, list[Parameters]] = {
 }
 """Grids that stand in for those of methods that take too long."""
 
-DIGITS = {"encoder": 100, "penultimate": 20}
+DIGITS = {"rare": 100, "noisy": 300, "correlation": 100}
 """Settings of each kind. The success of one is 0 or 1: 20 can't tell methods apart that differ by a seventh."""
+PENULTIMATE = 20
+"""Settings of each kind on that embedding."""
 TUNING_SETTINGS = {"spotcheck": 5, "digits": 5, "synthetic": 2}
 """Settings that peers are tuned on: per suite, per kind, per shape."""
 NULLS_OF_PEERS = 20
@@ -108,7 +110,7 @@ def _digits(embedding: digits.Embedding, dev: bool) -> list[Case]:
     found = []
     for kind in digits.KINDS:
         name = f"digits-{kind}-{embedding}"
-        first, count = (0, 10) if dev else (1000, DIGITS[embedding])
+        first, count = (0, 10) if dev else (1000, DIGITS[kind] if embedding == "encoder" else PENULTIMATE)
         seeds = range(first, first + (10 if dev else 4 * count))
         valid = _valid(name, seeds, count, partial(_make_digits, kind, embedding))
         found += [_kept(name, seed, f"digits-{kind}") for seed in valid]
@@ -155,7 +157,7 @@ _MAKERS: dict[str, Callable[[bool], list[Case]]] = {
     "null": _null,
     "effects": _effects,
     "digits-penultimate": partial(_digits, "penultimate"),
-    "synthetic-large": partial(_synthetic, [(2000, 512, 6), (20_000, 64, 3), (20_000, 512, 3)]),
+    "synthetic-large": partial(_synthetic, [(2000, 512, 6), (20_000, 64, 6), (20_000, 512, 3)]),
 }
 
 
