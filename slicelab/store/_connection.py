@@ -204,8 +204,19 @@ class Connection:
             self._settled = os.getpid()
 
     def prepare_fiftyone(self) -> None:
-        """Make FiftyOne use this database (see `prepare_fiftyone`)."""
-        prepare_fiftyone(self)
+        """Make FiftyOne use this database; call it before using FiftyOne.
+
+        FiftyOne isn't imported. Its usage tracking and progress bars are switched off, and for SliceLab's own mongod
+        its notice about old MongoDB versions. Variables that the user has set stay.
+
+        Raises
+        ------
+        AlreadyConnectedError
+            In this process FiftyOne is connected to another database.
+        """
+        self.ensure()
+        prepare_fiftyone(self.uri, own=self.is_own)
+        self.feeds_fiftyone = True
 
     def close(self) -> None:
         """Leave the database; the last process to leave stops SliceLab's own mongod."""

@@ -6,14 +6,12 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from slicelab.core import AlreadyConnectedError, NotFoundError
 
 if TYPE_CHECKING:
     import fiftyone as fo
-
-    from slicelab.store._connection import Connection
 
 URI = "FIFTYONE_DATABASE_URI"
 NAME = "FIFTYONE_DATABASE_NAME"
@@ -23,6 +21,13 @@ OWN = "SLICELAB_OWN_URI"
 _FAREWELL_SECONDS = 0.5
 _given = {os.environ[OWN]} if OWN in os.environ else set()
 """Addresses of its own mongod that SliceLab (here or in a parent process) gave to FiftyOne."""
+
+
+class Link(Protocol):
+    """A connection, as far as FiftyOne needs one."""
+
+    def prepare_fiftyone(self) -> None:
+        """Make FiftyOne use its database."""
 
 
 def user_uri() -> str | None:
@@ -37,8 +42,8 @@ def user_uri() -> str | None:
     return None if not named or named in _given else str(named)
 
 
-def prepare_fiftyone(connection: Connection | None = None) -> None:
-    """Make FiftyOne use this connection's database (by default `connect()`'s); call it before using FiftyOne.
+def prepare_fiftyone(uri: str, *, own: bool) -> None:
+    """Make FiftyOne use the database at this address; call it before using FiftyOne.
 
     FiftyOne isn't imported. Its usage tracking and progress bars are switched off, and for SliceLab's own mongod its
     notice about old MongoDB versions. Variables that the user has set stay.
@@ -48,12 +53,6 @@ def prepare_fiftyone(connection: Connection | None = None) -> None:
     AlreadyConnectedError
         In this process FiftyOne is connected to another database.
     """
-    if connection is None:
-        from slicelab.store._connection import connect
-
-        connection = connect()
-    connection.ensure()
-    uri = connection.uri
     database = _connected()
     elsewhere = None if database is None else database._connection_kwargs.get("host")
     if database is not None and elsewhere != uri:
@@ -65,27 +64,25 @@ def prepare_fiftyone(connection: Connection | None = None) -> None:
             )
         _disconnect(database)
     settings = {"FIFTYONE_DO_NOT_TRACK": "true", "FIFTYONE_SHOW_PROGRESS_BARS": "false"}
-    if connection.is_own:
+    if own:
         _given.add(uri)
         os.environ[OWN] = uri
         settings["FIFTYONE_DATABASE_VALIDATION"] = "false"
     os.environ[URI] = uri
     for name, value in settings.items():
         os.environ.setdefault(name, value)
-    _configure(uri, own=connection.is_own)
-    connection.feeds_fiftyone = True
+    _configure(uri, own=own)
 
 
-def import_fiftyone(connection: Connection) -> Any:
+def import_fiftyone(connection: Link) -> Any:
     """Return FiftyOne, on this connection's database."""
-    connection.ensure()
-    prepare_fiftyone(connection)
+    connection.prepare_fiftyone()
     import fiftyone
 
     return fiftyone
 
 
-def load_dataset(connection: Connection, name: str) -> fo.Dataset:
+def load_dataset(connection: Link, name: str) -> fo.Dataset:
     """Return a FiftyOne dataset as it is stored now, or raise `NotFoundError`."""
     fiftyone = import_fiftyone(connection)
     if not fiftyone.dataset_exists(name):
@@ -95,7 +92,7 @@ def load_dataset(connection: Connection, name: str) -> fo.Dataset:
     return dataset
 
 
-def refresh_dataset(connection: Connection, name: str) -> None:
+def refresh_dataset(connection: Link, name: str) -> None:
     """Let the objects that FiftyOne holds of a dataset see what was written; nothing where it isn't imported."""
     if "fiftyone" in sys.modules:
         load_dataset(connection, name)

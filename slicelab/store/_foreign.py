@@ -25,7 +25,7 @@ from slicelab.core import (
     Task,
     did_you_mean,
 )
-from slicelab.store._fiftyone import prepare_fiftyone
+from slicelab.store._fiftyone import import_fiftyone
 
 if TYPE_CHECKING:
     import fiftyone as fo
@@ -70,9 +70,7 @@ def read_foreign(
     """
     if not isinstance(dataset, str):
         return _tables(dump(dataset, label_field, dict(prediction_fields)), label_field)
-    prepare_fiftyone(connection)
-    import fiftyone
-
+    fiftyone = import_fiftyone(connection)
     if fiftyone.dataset_exists(dataset):
         found = fiftyone.load_dataset(dataset)
         return _tables(dump(found, label_field, dict(prediction_fields)), label_field)

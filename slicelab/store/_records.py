@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -26,10 +26,10 @@ from slicelab.store._notice import waiting_notice
 from slicelab.store._processes import Process, is_alive, this_process
 
 if TYPE_CHECKING:
+    from pymongo import MongoClient
     from pymongo.client_session import ClientSession
     from pymongo.collection import Collection
-
-    from slicelab.store._connection import Connection
+    from pymongo.database import Database
 
 T = TypeVar("T")
 Record = dict[str, Any]
@@ -46,6 +46,19 @@ _TOKEN = "_op"  # noqa: S105
 _MAX_DEPTH = 90
 
 
+class Link(Protocol):
+    """A connection, as far as records need one."""
+
+    client: MongoClient[Any]
+    database: Database[Any]
+
+    def run(self, operation: Callable[[], T]) -> T:
+        """Do something with the database; when the connection breaks, connect again and do it again."""
+
+    def end_abandoned(self) -> None:
+        """End the transactions that killed processes have left open."""
+
+
 class Records:
     """The records of one database, by kind ("slices", "cases", ...): one collection for each.
 
@@ -59,7 +72,7 @@ class Records:
         Where every write of a curated kind is noted as well, before the call returns.
     """
 
-    def __init__(self, connection: Connection, ledger: Ledger) -> None:
+    def __init__(self, connection: Link, ledger: Ledger) -> None:
         self._connection = connection
         self.ledger = ledger
         self._listed: set[str] = set()
