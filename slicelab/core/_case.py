@@ -168,6 +168,8 @@ class CaseResult:
         lines = [line] if self.verdict == "pass" else [line, f"{'':<12}   {self.reason}"]
         return "\n".join(visible(each) for each in lines)
 
+    __repr__ = __str__
+
 
 @dataclass(frozen=True)
 class SuiteReport:
@@ -214,6 +216,8 @@ class SuiteReport:
         against = f" against {self.against}" if self.against else ""
         whole = visible(f"suite {self.suite}, model {self.model}{against}: {counts or 'no cases'}")
         return "\n".join([*map(str, self.results), whole])
+
+    __repr__ = __str__
 
     def frame(self) -> pd.DataFrame:
         """One row per case, index `case`."""

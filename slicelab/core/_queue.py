@@ -251,6 +251,8 @@ class Return:
     def __str__(self) -> str:
         return visible(f"{self.file}: " + ", ".join(f"{n} {word}" for word, n in self.counts().items()))
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         rest = self.frame().query("status != 'matched'")
         return f"<p>{html.escape(str(self))}</p>" + (html_table(rest, max_rows=_SHOWN) if len(rest) else "")

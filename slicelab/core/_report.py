@@ -101,8 +101,10 @@ class LoadReport:
             first = next(f for f in self.findings if f.kind == kind and f.refused == refused)
             where = first.file if first.line is None else f"{first.file}:{first.line}"
             word = "refused" if refused else "notice"
-            lines.append(visible(f"  {word} {kind} x {n}; first: {where}: {first.reason}"))
+            lines.append(visible(f"  {word} {kind} x {n}; first: {where}{': ' * bool(where)}{first.reason}"))
         return "\n".join(lines)
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HEIGHT = 520
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LabReport(SuiteReport):
     """What `LabSuite.run` returns: a `SuiteReport` that knows its pictures.
 

@@ -204,6 +204,7 @@ def test_in_words_a_case_has_its_line(mixed):
         "               why",
         "suite s, model v4: 1 pass, 1 fail, 1 inconclusive, 1 invalid",
     ]
+    assert repr(mixed) == str(mixed)
     hostile = str(report(result(name="a\x1b[31m\nb", reason="\x07")))
     assert "\x1b" not in hostile
     assert "\x07" not in hostile

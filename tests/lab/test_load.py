@@ -85,6 +85,9 @@ def test_refused_rows_are_counted(parts_folder):
     assert report.rows_in == {"samples": 161, "labels": 161, "predictions:v3": 160}
     assert report.loaded == {"samples": 160, "labels": 160, "predictions:v3": 158}
     assert len(report.frame().query("refused")) == sum(report.refused.values())
+    lines = repr(report).splitlines()
+    assert lines[0] == "samples: 161 rows in, 160 loaded, 1 refused"
+    assert any("notice unpredicted-image x 1; first: 2 of 160 samples have no prediction: " in line for line in lines)
     assert lab.dataset.count() == 160
     assert (lab.units("v3")["outcome"] == "unpredicted").sum() == 2
 
