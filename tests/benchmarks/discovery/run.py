@@ -57,8 +57,6 @@ PENULTIMATE = 20
 TUNING_SETTINGS = {"spotcheck": 5, "digits": 5, "synthetic": 2}
 """Settings that peers are tuned on: per suite, per kind, per shape."""
 NULLS_OF_PEERS = 20
-TOO_SLOW = {"spotlight": 5000}
-"""Units above which a method isn't run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +75,6 @@ class Case:
         Makes it.
     peers
         Whether peers and oracle run on it, or SliceLab alone.
-    n
-        Its units, where they are known before it is made.
     """
 
     group: str
@@ -86,7 +82,6 @@ class Case:
     tuning: str
     make: Callable[[], Setting]
     peers: bool = True
-    n: int = 0
 
 
 # --- What there is to run ---
@@ -124,7 +119,7 @@ def _make_digits(kind: digits.Kind, embedding: digits.Embedding, seed: int) -> S
 def _synthetic(sizes: Sequence[tuple[int, int, int]], dev: bool) -> list[Case]:
     start = 0 if dev else 1000
     return [
-        Case(f"synthetic-{shape}-{n}-{d}", seed, "synthetic", partial(synthetic.make, shape, seed, n, d), n=n)
+        Case(f"synthetic-{shape}-{n}-{d}", seed, "synthetic", partial(synthetic.make, shape, seed, n, d))
         for n, d, count in sizes
         for shape in synthetic.SHAPES
         for seed in range(start, start + count)
@@ -143,7 +138,7 @@ def _null(dev: bool) -> list[Case]:
 def _effects(dev: bool) -> list[Case]:
     seeds = range(100, 115) if dev else range(2000, 2070)
     return [
-        Case(f"synthetic-{shape}-2000-64", seed, "synthetic", partial(synthetic.make, shape, seed), peers=False, n=2000)
+        Case(f"synthetic-{shape}-2000-64", seed, "synthetic", partial(synthetic.make, shape, seed), peers=False)
         for shape in synthetic.SHAPES
         for seed in seeds
     ]
@@ -422,7 +417,7 @@ def runs_on(method: str, case: Case) -> bool:
         return case.group.startswith(("digits", "synthetic")) and case.peers
     if method == ORACLE and case.group.startswith("null"):
         return False
-    return case.peers and case.n <= TOO_SLOW.get(method, case.n)
+    return case.peers
 
 
 def run_suite(suite: str, methods: Sequence[str], dev: bool = False) -> None:

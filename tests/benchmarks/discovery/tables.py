@@ -16,7 +16,6 @@ from tests.benchmarks.discovery.run import (
     ORACLE,
     REDUCED,
     SLICELAB,
-    TOO_SLOW,
     TOP,
     Case,
     Result,
@@ -229,10 +228,9 @@ def _tuning() -> str:
     if not rows:
         return ""
     cut = ", ".join(f"{method} ({len(sets)} of {len(PEERS[method][1])} sets)" for method, sets in REDUCED.items())
-    slow = ", ".join(f"{method} isn't run above {n:,} units" for method, n in TOO_SLOW.items())
     note = (
         "Chosen by mean DR - mean FDR@u / 10 (spotcheck), inductive success rate, then mean best F1 (digits), mean "
-        f"best F1 (synthetic, also for null). Grids cut for time: {cut}; PlaneSpot's t-SNE maps are left out; {slow}."
+        f"best F1 (synthetic, also for null). Grids cut for time: {cut}; PlaneSpot's t-SNE maps are left out."
     )
     header = ["peer", "tuned for", "chosen", "value", "sets", "settings"]
     return f"## How the peers were tuned\n\n{_table(header, rows)}\n\n{note}"
