@@ -52,22 +52,35 @@ def reduce_features(embeddings: FloatMatrix) -> FloatMatrix:
     n, d = embeddings.shape
     if not min(n, d):
         return np.zeros((n, 1), np.float32)
-    k = min(MAX_FEATURES, n, d)
     mean = embeddings.mean(axis=0, dtype=np.float64)
-    if n < d and n <= EXACT_DIMENSIONS:
-        centred = embeddings - mean
-        values, turned = _strongest(centred @ centred.T, k)
-        scores = turned * np.sqrt(values)
-    else:
-        exact = d <= EXACT_DIMENSIONS
-        axes = _strongest(_scatter(embeddings, mean), k)[1] if exact else principal_axes(embeddings, k)[1]
-        scores = np.vstack([(rows - mean) @ axes for rows in _blocks(embeddings)])
-    spread = np.sqrt((scores**2).sum(axis=0) / max(n - 1, 1))
+    axes = _principal_axes(embeddings, mean, min(MAX_FEATURES, n, d))
+    squares = sum((((rows - mean) @ axes) ** 2).sum(axis=0) for rows in _blocks(embeddings))
+    spread = np.sqrt(squares / max(n - 1, 1))
     keep = spread > 1e-6 * max(float(spread.max(initial=0.0)), 1e-12)
     if not keep.any():
         return np.zeros((n, 1), np.float32)
     scale = np.sqrt(spread[keep] * spread[keep][0])
-    return np.ascontiguousarray(np.round(scores[:, keep] / scale / GRID) * GRID, dtype=np.float32)
+    features = np.empty((n, len(scale)), np.float32)
+    for rows, target in zip(_blocks(embeddings), _blocks(features), strict=True):
+        target[:] = np.round(((rows - mean) @ axes)[:, keep] / scale / GRID) * GRID
+    return features
+
+
+def _principal_axes(embeddings: FloatMatrix, mean: Reals, k: int) -> Reals:
+    """Return the directions of the k largest variances, or of those that aren't 0, float64 (d, up to k)."""
+    n, d = embeddings.shape
+    if n < d and n <= EXACT_DIMENSIONS:
+        centred = embeddings - mean
+        values, turned = _strongest(centred @ centred.T, k)
+        some = values > 1e-14 * values[0]
+        return np.asarray(centred.T @ (turned[:, some] / np.sqrt(values[some])))
+    if d > EXACT_DIMENSIONS:
+        return principal_axes(embeddings, k)[1].astype(np.float64)
+    scatter = np.zeros((d, d))
+    for rows in _blocks(embeddings):
+        centred = rows - mean
+        scatter += centred.T @ centred
+    return _strongest(scatter, k)[1]
 
 
 def _strongest(symmetric: Reals, k: int) -> tuple[Reals, Reals]:
@@ -79,15 +92,6 @@ def _strongest(symmetric: Reals, k: int) -> tuple[Reals, Reals]:
     values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
     largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
     return values, vectors * np.where(largest < 0, -1.0, 1.0)
-
-
-def _scatter(embeddings: FloatMatrix, mean: Reals) -> Reals:
-    """Return the sum over rows of the products of what they differ from the mean, float64 (d, d)."""
-    total = np.zeros((embeddings.shape[1],) * 2)
-    for rows in _blocks(embeddings):
-        centred = rows - mean
-        total += centred.T @ centred
-    return total
 
 
 def _blocks(rows: FloatMatrix) -> Iterator[FloatMatrix]:
