@@ -53,7 +53,7 @@ def reduce_features(embeddings: FloatMatrix) -> FloatMatrix:
     if not min(n, d):
         return np.zeros((n, 1), np.float32)
     mean = embeddings.mean(axis=0, dtype=np.float64)
-    axes = _principal_axes(embeddings, mean, min(MAX_FEATURES, n, d))
+    axes = _leading_axes(embeddings, mean, min(MAX_FEATURES, n, d))
     squares = sum((((rows - mean) @ axes) ** 2).sum(axis=0) for rows in _blocks(embeddings))
     spread = np.sqrt(squares / max(n - 1, 1))
     keep = spread > 1e-6 * max(float(spread.max(initial=0.0)), 1e-12)
@@ -66,7 +66,7 @@ def reduce_features(embeddings: FloatMatrix) -> FloatMatrix:
     return features
 
 
-def _principal_axes(embeddings: FloatMatrix, mean: Reals, k: int) -> Reals:
+def _leading_axes(embeddings: FloatMatrix, mean: Reals, k: int) -> Reals:
     """Return the directions of the k largest variances, or of those that aren't 0, float64 (d, up to k)."""
     n, d = embeddings.shape
     if n < d and n <= EXACT_DIMENSIONS:
