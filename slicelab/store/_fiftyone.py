@@ -43,16 +43,7 @@ def user_uri() -> str | None:
 
 
 def prepare_fiftyone(uri: str, *, own: bool) -> None:
-    """Make FiftyOne use the database at this address; call it before using FiftyOne.
-
-    FiftyOne isn't imported. Its usage tracking and progress bars are switched off, and for SliceLab's own mongod its
-    notice about old MongoDB versions. Variables that the user has set stay.
-
-    Raises
-    ------
-    AlreadyConnectedError
-        In this process FiftyOne is connected to another database.
-    """
+    """Make FiftyOne use the database at this address: what `Connection.prepare_fiftyone` does."""
     database = _connected()
     elsewhere = None if database is None else database._connection_kwargs.get("host")
     if database is not None and elsewhere != uri:
