@@ -40,6 +40,7 @@ from slicelab.core._errors import (
     WrongDatabaseError,
 )
 from slicelab.core._flip import Flip
+from slicelab.core._groups import GROUP_ID, group_codes, sample_groups
 from slicelab.core._hashing import (
     canonical,
     hash_file,
@@ -113,6 +114,7 @@ __all__ = [
     "CLASSIFICATION_OUTCOMES",
     "DETECTION_OUTCOMES",
     "FAILURES",
+    "GROUP_ID",
     "IN_FLIGHT",
     "MAX_NAME",
     "METRICS",
@@ -194,6 +196,7 @@ __all__ = [
     "check_name",
     "check_unique",
     "did_you_mean",
+    "group_codes",
     "hash_file",
     "hash_rows",
     "hash_value",
@@ -205,6 +208,7 @@ __all__ = [
     "new_id",
     "now",
     "object_unit",
+    "sample_groups",
     "spurious_unit",
     "top_k",
     "unit_key",

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from slicelab.core._groups import sample_groups
+
 Task = Literal["classification", "detection"]
 TASKS = ("classification", "detection")
 
@@ -34,17 +36,26 @@ class SampleTable:
         within its key), `label`, `x`, `y`, `width`, `height` (float64, pixels, top-left corner), `crowd` (bool).
     classes
         Names of the classes in order.
+    group
+        Column of `samples` whose equal values mark images that are not independent, such as the video of a frame;
+        a missing value is a group of its own. None: each image is a group of its own.
     """
 
     task: Task
     samples: pd.DataFrame
     boxes: pd.DataFrame
     classes: tuple[str, ...]
+    group: str | None = None
 
     @property
     def metadata_columns(self) -> list[str]:
         """The user's own columns of `samples`."""
         return [c for c in self.samples.columns if c not in (*SAMPLE_COLUMNS, "label")]
+
+    @property
+    def groups(self) -> pd.Series[str]:
+        """The group of every image, index `key`; units of one group are not independent."""
+        return sample_groups(self.samples, self.group)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,12 +6,13 @@ CLASSIFICATION_OUTCOMES = ("correct", "wrong", "unpredicted")
 DETECTION_OUTCOMES = ("tp", "missed", "misclassified", "mislocalised", "spurious", "duplicate")
 FAILURES = frozenset({"wrong", "unpredicted", "missed", "misclassified", "mislocalised", "spurious", "duplicate"})
 
-UNIT_COLUMNS = ("key", "label", "prediction", "confidence", "outcome", "failure", "loss")
+UNIT_COLUMNS = ("key", "label", "prediction", "confidence", "outcome", "failure", "loss", "group_id")
 """Columns of every units frame; its index is `unit` (str). Detection adds `BOX_UNIT_COLUMNS`.
 
 `label` is NaN for a spurious or duplicate box, `prediction` NaN for a missed or unpredicted unit; `confidence` is
 the model's, NaN where it has none; `failure` is bool; `loss` float64 in [0, 1]: 1 - p(label), where p is the
-probability (or confidence) given to the true label, 1.0 for a missed object, the confidence for a spurious box.
+probability (or confidence) given to the true label, 1.0 for a missed object, the confidence for a spurious box;
+`group_id` (str) the group of its image: units of one group are not independent.
 """
 BOX_UNIT_COLUMNS = ("label_id", "box_id", "x", "y", "width", "height", "iou")
 

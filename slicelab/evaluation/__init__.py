@@ -15,7 +15,13 @@ from slicelab.evaluation._confidence_metrics import CONFIDENCE_METRICS, confiden
 from slicelab.evaluation._consensus import METHODS, BoxConsensus, Method, box_consensus, consensus
 from slicelab.evaluation._detection_units import detection_units
 from slicelab.evaluation._group_boxes import SAME_OBJECT, group_boxes, pair_boxes, same_boxes
-from slicelab.evaluation._intervals import MetricValue, bootstrap_interval, resampled_weights, wilson_interval
+from slicelab.evaluation._intervals import (
+    MetricValue,
+    bootstrap_interval,
+    proportion_interval,
+    resampled_weights,
+    wilson_interval,
+)
 from slicelab.evaluation._label_errors import box_label_errors, label_errors
 from slicelab.evaluation._mean_average_precision import (
     IOU_THRESHOLDS,
@@ -77,6 +83,7 @@ __all__ = [
     "pair_boxes",
     "paired_bootstrap",
     "paired_shares",
+    "proportion_interval",
     "rank_predictions",
     "resampled_weights",
     "same_boxes",

@@ -11,7 +11,19 @@ import pandas as pd
 from slicelab.core import Contrast, Inspection, Share
 from slicelab.evaluation._intervals import wilson_interval
 
-_OUTCOMES = ("key", "prediction", "confidence", "outcome", "failure", "loss", "label_id", "box_id", "sha256", "iou")
+_OUTCOMES = (
+    "key",
+    "prediction",
+    "confidence",
+    "outcome",
+    "failure",
+    "loss",
+    "label_id",
+    "box_id",
+    "sha256",
+    "iou",
+    "group_id",
+)
 _MANY = 200
 _TOP = 8
 _LEAST_EFFECT = 0.2

@@ -59,11 +59,12 @@ def classification_units(table: SampleTable, predictions: Predictions) -> pd.Dat
             "outcome": outcome,
             "failure": ~correct,
             "loss": _loss(predictions, rows, label, correct=correct, there=there, confidence=confidence),
+            "group_id": table.groups.loc[labels.index].to_numpy(object),
         },
         index=pd.Index(labels.index.to_numpy(object), name="unit", dtype="str"),
         columns=list(UNIT_COLUMNS),
     )
-    return units.astype({"key": "str", "label": "str", "prediction": "str", "outcome": "str"})
+    return units.astype({"key": "str", "label": "str", "prediction": "str", "outcome": "str", "group_id": "str"})
 
 
 def _check_task(table: SampleTable, predictions: Predictions) -> None:

@@ -91,6 +91,8 @@ def detection_units(
             _box_rows(predictions, labelled, predicted, found, iou=iou),
         ]
     )
+    units["group_id"] = table.groups.reindex(units["key"]).to_numpy(object)
+    units = units.astype({"group_id": "str"})
     units.attrs["confidence"] = level
     units.attrs["iou"] = float(iou)
     return units

@@ -86,6 +86,27 @@ def _score_end(k: float, n: float, z: float) -> float:
     return min(max((k + z * z / 2 + half) / (n + z * z), 0.0), 1.0)
 
 
+def proportion_interval(
+    successes: npt.ArrayLike, trials: npt.ArrayLike, *, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Return the interval of a share whose units come in groups that are not independent.
+
+    Parameters
+    ----------
+    successes, trials
+        (n_groups,): successes and units of each group, 0 <= successes <= trials. Groups of one unit are independent
+        units.
+    confidence
+        In (0, 1).
+
+    Returns
+    -------
+    (low, high), in [0, 1]; (0, 1) without units.
+    """
+    k, n = np.asarray(successes, np.float64), np.asarray(trials, np.float64)
+    return wilson_interval(float(k.sum()), float(n.sum()), confidence=confidence, corrected=True)
+
+
 def rate_interval(k: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
     """Return Garwood's exact interval of a Poisson rate: k events in n images."""
     from scipy.stats import chi2

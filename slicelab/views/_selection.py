@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import UNIT_COLUMNS, Candidate, InvalidInputError, Slice, check_unique, listed, visible
+from slicelab.core import GROUP_ID, UNIT_COLUMNS, Candidate, InvalidInputError, Slice, check_unique, listed, visible
 from slicelab.views._plot_text import NOTHING
 
 Rows = npt.NDArray[np.int64]
@@ -21,7 +21,7 @@ def check_units(units: pd.DataFrame) -> pd.DataFrame:
         raise InvalidInputError(
             f"The units must be a DataFrame, as `lab.units()` gives it; got {type(units).__name__}."
         )
-    missing = [column for column in UNIT_COLUMNS if column not in units.columns]
+    missing = [column for column in UNIT_COLUMNS if column not in (*units.columns, GROUP_ID)]
     if missing:
         raise InvalidInputError(
             f"The units lack the columns {listed(missing, 10)}; there is {listed(units.columns, 12)}. "
