@@ -40,7 +40,7 @@ from slicelab.core._errors import (
     WrongDatabaseError,
 )
 from slicelab.core._flip import Flip
-from slicelab.core._groups import GROUP_ID, group_codes, sample_groups
+from slicelab.core._groups import GROUP_ID, group_codes, image_group_codes, sample_groups
 from slicelab.core._hashing import (
     canonical,
     hash_file,
@@ -201,6 +201,7 @@ __all__ = [
     "hash_rows",
     "hash_value",
     "html_table",
+    "image_group_codes",
     "is_spurious",
     "listed",
     "lower_is_better",

@@ -67,3 +67,18 @@ def group_codes(units: pd.DataFrame, groups: Mapping[str, str] | pd.Series | Non
     else:
         named = units[GROUP_ID] if GROUP_ID in units else units["key"]
     return np.asarray(pd.factorize(named)[0], dtype=np.int64)
+
+
+def image_group_codes(
+    images: pd.Index, units: pd.DataFrame, groups: Mapping[str, str] | pd.Series | None = None
+) -> npt.NDArray[np.int64]:
+    """Return the number of every image's group, int64 (n,); as `group_codes`, for images that may have no unit.
+
+    Without `groups` an image without a unit is a group of its own.
+    """
+    if groups is None:
+        if GROUP_ID not in units or (units[GROUP_ID].to_numpy(object) == units["key"].to_numpy(object)).all():
+            return np.arange(len(images), dtype=np.int64)
+        groups = units[["key", GROUP_ID]].drop_duplicates("key").set_index("key")[GROUP_ID]
+    named = pd.Series(images.to_numpy(object)).map(groups if isinstance(groups, pd.Series) else dict(groups))
+    return np.asarray(pd.factorize(named.fillna(pd.Series(images.to_numpy(object))))[0], dtype=np.int64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,17 +11,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import InvalidInputError, is_spurious, listed, unit_key
+from slicelab.core import InvalidInputError, image_group_codes, is_spurious, listed, unit_key
 from slicelab.evaluation._intervals import (
     MetricValue,
-    bootstrap_interval,
+    group_interval,
+    proportion_interval,
     rate_interval,
     resampled_statistic,
     resampled_weights,
     share_interval,
-    wilson_interval,
+    sums_by_group,
 )
-from slicelab.evaluation._match_boxes import Bools, Floats
+from slicelab.evaluation._match_boxes import Bools, Floats, Ints
 from slicelab.evaluation._mean_average_precision import IOU_THRESHOLDS, nan_mean, rank_predictions
 
 AP_RESAMPLES = 200
@@ -38,10 +39,11 @@ def detection_value(
     predicted: pd.DataFrame | None,
     classes: Sequence[str] | None,
     confidence: float,
+    groups: Mapping[str, str] | pd.Series | None = None,
 ) -> MetricValue:
     """Return a metric of detection; see `metric_value`."""
-    chosen = Selection.of(units, members, boxes=boxes, predicted=predicted)
-    counts = chosen.counts()
+    chosen = Selection.of(units, members, boxes=boxes, predicted=predicted, groups=groups)
+    counts = sums_by_group(chosen.counts(), chosen.groups)
     if name in ("ap50", "map"):
         found = average_precisions(
             [name], units, chosen, boxes=boxes, predicted=predicted, classes=classes, confidence=confidence
@@ -49,13 +51,21 @@ def detection_value(
         return found[name]
     if name in MACRO_METRICS:
         n, k = counts[:, :2].sum(axis=0).astype(int).tolist()
-        by_class = chosen.class_counts()
+        by_class = sums_by_group(chosen.class_counts(), chosen.groups)
         value = float(macro_of(name, by_class.sum(axis=0)[None])[0])
         if math.isnan(value):
             return MetricValue(math.nan, math.nan, math.nan, n, n - k)
         draws = resampled_statistic(by_class, partial(macro_of, name))
-        return MetricValue(value, *share_interval(value, draws, n=len(counts), confidence=confidence), n, n - k)
+        interval = share_interval(value, draws, n=len(counts), confidence=confidence)
+        return MetricValue(value, *interval, n, n - k, groups_with(counts[:, 0]))
+    if name == "false_positives_per_image":
+        return _false_positives(chosen, counts, confidence)
     return _MEASURES[name](counts, confidence)
+
+
+def groups_with(counts: Floats) -> int:
+    """Return how many groups have any of what is counted."""
+    return int(np.count_nonzero(counts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +80,14 @@ class Selection:
         bool per row: is it a member object.
     images
         Keys of the images, sorted.
+    groups
+        Number of each image's group, int64 (images,).
     """
 
     units: pd.DataFrame
     objects: Bools
     images: pd.Index
+    groups: Ints
 
     @classmethod
     def of(
@@ -84,13 +97,15 @@ class Selection:
         *,
         boxes: pd.DataFrame | None = None,
         predicted: pd.DataFrame | None = None,
+        groups: Mapping[str, str] | pd.Series | None = None,
     ) -> Selection:
         """Resolve members; None: all (also the images that occur in `boxes` and `predicted` only)."""
         labelled = units["label_id"].notna().to_numpy(bool)
         known = set(units["key"])
         if members is None:
             frames = [frame["key"] for frame in (boxes, predicted) if frame is not None]
-            return cls(units, labelled, pd.Index(sorted(known.union(*frames)), dtype=object))
+            images = pd.Index(sorted(known.union(*frames)), dtype=object)
+            return cls(units, labelled, images, image_group_codes(images, units, groups))
         # Looked up as objects: pandas' own text type makes a Python text of every value that is asked for, each time.
         image, unit = units["key"].astype(object), units.index.astype(object)
         objects = labelled & unit.isin(list(members))
@@ -98,7 +113,7 @@ class Selection:
         objects |= labelled & image.isin(keys).to_numpy(bool)
         images = pd.Index(sorted(keys.union(image[objects])), dtype=object)
         there = image.isin(images).to_numpy(bool)
-        return cls(units[there], objects[there], images)
+        return cls(units[there], objects[there], images, image_group_codes(images, units[there], groups))
 
     def counts(self) -> Floats:
         """Return per image: member objects, tp among them, predicted boxes, tp among them; float64 (images, 4)."""
@@ -151,28 +166,30 @@ def average_precisions(
         members=chosen.units.index[chosen.objects],
         iou_thresholds=IOU_THRESHOLDS if "map" in names else (0.5,),
     )
+    n_groups = int(chosen.groups.max(initial=-1)) + 1
     weights = [
         np.ones((1, ranked.n_images)),
-        *resampled_weights(ranked.n_images, n_resamples=AP_RESAMPLES, seed=0),
+        # An image is drawn as often as its group.
+        *(w[:, chosen.groups] for w in resampled_weights(n_groups, n_resamples=AP_RESAMPLES, seed=0)),
     ]
     draws = np.concatenate([ranked.average_precision(w) for w in weights])
-    n, hits = chosen.counts()[:, :2].sum(axis=0).astype(int).tolist()
+    counts = sums_by_group(chosen.counts(), chosen.groups)
     return {
         name: _with_bootstrap(
-            nan_mean(draws.mean(axis=1) if name == "map" else draws[:, 0]), ranked.n_images, n, n - hits, confidence
+            nan_mean(draws.mean(axis=1) if name == "map" else draws[:, 0]), n_groups, counts, confidence
         )
         for name in names
     }
 
 
-def _with_bootstrap(
-    draws: npt.NDArray[np.float64], n_images: int, n: int, failures: int, confidence: float
-) -> MetricValue:
+def _with_bootstrap(draws: npt.NDArray[np.float64], n_groups: int, counts: Floats, confidence: float) -> MetricValue:
     """Put value (the first) and resamples (the rest) of a share together."""
+    n, hits = counts[:, :2].sum(axis=0).astype(int).tolist()
     value = float(draws[0])
     if math.isnan(value):
-        return MetricValue(math.nan, math.nan, math.nan, n, failures)
-    return MetricValue(value, *share_interval(value, draws[1:], n=n_images, confidence=confidence), n, failures)
+        return MetricValue(math.nan, math.nan, math.nan, n, n - hits)
+    interval = share_interval(value, draws[1:], n=n_groups, confidence=confidence)
+    return MetricValue(value, *interval, n, n - hits, groups_with(counts[:, 0]))
 
 
 def _image_keys(members: set[str], known: set[str]) -> set[str]:
@@ -188,24 +205,25 @@ def _image_keys(members: set[str], known: set[str]) -> set[str]:
 
 
 def _recall(counts: Floats, confidence: float) -> MetricValue:
-    n, k = counts[:, :2].sum(axis=0).astype(int).tolist()
-    return _share(k, n, n, n - k, confidence)
+    return _share(counts[:, 1], counts[:, 0], confidence, failing=False)
 
 
 def _error_rate(counts: Floats, confidence: float) -> MetricValue:
-    n, k = counts[:, :2].sum(axis=0).astype(int).tolist()
-    return _share(n - k, n, n, n - k, confidence)
+    return _share(counts[:, 0] - counts[:, 1], counts[:, 0], confidence, failing=True)
 
 
 def _precision(counts: Floats, confidence: float) -> MetricValue:
-    n, k = counts[:, 2:].sum(axis=0).astype(int).tolist()
-    return _share(k, n, n, n - k, confidence)
+    return _share(counts[:, 3], counts[:, 2], confidence, failing=False)
 
 
-def _share(k: int, n: int, n_units: int, n_failures: int, confidence: float) -> MetricValue:
-    if not n:
+def _share(k: Floats, n: Floats, confidence: float, *, failing: bool) -> MetricValue:
+    """Return a share from counts by group; `failing`: what is counted are failures."""
+    counted, units = int(k.sum()), int(n.sum())
+    if not units:
         return MetricValue(math.nan, math.nan, math.nan, 0, 0)
-    return MetricValue(k / n, *wilson_interval(k, n, confidence=confidence, corrected=True), n_units, n_failures)
+    interval = proportion_interval(k, n, confidence=confidence)
+    failures = counted if failing else units - counted
+    return MetricValue(counted / units, *interval, units, failures, groups_with(n))
 
 
 def f1_of(sums: Floats) -> Floats:
@@ -242,19 +260,27 @@ def _f1(counts: Floats, confidence: float) -> MetricValue:
     if math.isnan(value):
         return MetricValue(math.nan, math.nan, math.nan, n, n - k)
     draws = resampled_statistic(counts, f1_of)
-    return MetricValue(value, *share_interval(value, draws, n=len(counts), confidence=confidence), n, n - k)
+    interval = share_interval(value, draws, n=len(counts), confidence=confidence)
+    return MetricValue(value, *interval, n, n - k, groups_with(counts[:, 0]))
 
 
-def _false_positives(counts: Floats, confidence: float) -> MetricValue:
-    n = len(counts)
+def _false_positives(chosen: Selection, counts: Floats, confidence: float) -> MetricValue:
+    """Return predicted boxes that aren't tp per image: a ratio of sums over groups."""
+    n, n_groups = len(chosen.images), len(counts)
     if not n:
         return MetricValue(math.nan, math.nan, math.nan, 0, 0)
-    wrong = counts[:, 2] - counts[:, 3]
-    low, high = bootstrap_interval(wrong[:, None], lambda sums: sums[:, 0] / n, confidence=confidence)
-    if low == high:
-        low, high = rate_interval(int(wrong.sum()), n, confidence=confidence)
+    by_image = chosen.counts()
+    wrong = by_image[:, 2] - by_image[:, 3]
     value = float(wrong.mean())
-    return MetricValue(value, min(low, value), max(high, value), n, int(np.count_nonzero(wrong)))
+    images = np.bincount(chosen.groups, minlength=n_groups)
+    sums = np.stack([counts[:, 2] - counts[:, 3], images], axis=1)
+    draws = resampled_statistic(sums, lambda drawn: drawn[:, 0] / drawn[:, 1])
+    if np.ptp(draws) > 0:
+        low, high = group_interval(value, draws, n=n_groups, confidence=confidence)
+    else:  # the bootstrap knows nothing: events of a Poisson process, as many as there are per group
+        low, high = rate_interval(round(value * n_groups), n_groups, confidence=confidence)
+    interval = (max(min(low, value), 0.0), max(high, value))
+    return MetricValue(value, *interval, n, int(np.count_nonzero(wrong)), n_groups)
 
 
 _MEASURES: dict[str, Callable[[Floats, float], MetricValue]] = {
@@ -263,5 +289,4 @@ _MEASURES: dict[str, Callable[[Floats, float], MetricValue]] = {
     "error_rate": _error_rate,
     "precision": _precision,
     "f1": _f1,
-    "false_positives_per_image": _false_positives,
 }

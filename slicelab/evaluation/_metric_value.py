@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import METRICS, OWN_METRICS, InvalidInputError, check_choice, listed, top_k
+from slicelab.core import (
+    METRICS,
+    OWN_METRICS,
+    InvalidInputError,
+    check_choice,
+    group_codes,
+    image_group_codes,
+    listed,
+    top_k,
+)
 from slicelab.evaluation._confidence_metrics import CONFIDENCE_METRICS, confidence_sums
 from slicelab.evaluation._intervals import (
     RESAMPLES,
     MetricValue,
+    proportion_interval,
     resampled_statistic,
+    resampled_weights,
     share_interval,
-    wilson_interval,
+    sums_by_group,
 )
 from slicelab.evaluation._measure_detection import Selection, detection_value
 from slicelab.evaluation._own_value import own_value
@@ -33,6 +44,7 @@ def metric_value(
     predicted: pd.DataFrame | None = None,
     classes: Sequence[str] | None = None,
     confidence: float = 0.95,
+    groups: Mapping[str, str] | pd.Series | None = None,
 ) -> MetricValue:
     """Return a metric on a slice, with its interval.
 
@@ -50,6 +62,9 @@ def metric_value(
         For "ap50" and "map": the labelled boxes, all of the model's boxes, and the classes (None: those that occur).
     confidence
         Of the interval, in (0, 1).
+    groups
+        The group of each image by its key: units of one group are not independent. None: the column `group_id` of
+        the units; without it, or for an image without any unit, the image itself.
 
     Returns
     -------
@@ -62,34 +77,35 @@ def metric_value(
 
     Notes
     -----
-    Wilson's interval is the corrected one here: it covers at least as often as it says.
+    Intervals count groups, not units: objects of an image, or frames of a video, are not independent. Shares have
+    `proportion_interval` (Wilson's corrected one where every group has one unit); other metrics are resampled by group,
+    with the percentile interval, stretched where there are few groups (Hesterberg 2015).
 
-    Classification. `accuracy` and `error_rate`: the share of correct members and of failures, with Wilson's
-    interval. `recall`, `precision`, `f1`: the mean over the classes that the members' true labels have (each class
-    weighs the same; precision is 0 where a class was never predicted), with the percentile interval of 1000
-    resamples of the members. An unpredicted sample counts as not found.
+    Classification. `accuracy` and `error_rate`: the share of correct members and of failures. `recall`, `precision`,
+    `f1`: the mean over the classes that the members' true labels have (each class weighs the same; precision is 0
+    where a class was never predicted), with 1000 resamples. An unpredicted sample counts as not found.
 
     Detection. `recall`, and `accuracy` which is the same here: the share of member objects that are tp;
-    `error_rate` is 1 - that; Wilson's interval. `precision`: tp among all predicted boxes on the members' images;
-    Wilson's interval. `f1`: harmonic mean of the two; `false_positives_per_image`: predicted boxes that aren't tp
-    per member image; both with 1000 resamples of the images. `ap50`, `map`: `mean_average_precision` of the
-    member objects on their images, with 200 resamples of the images. All but the last two hold at the confidence
-    threshold with which the units were made.
+    `error_rate` is 1 - that. `precision`: tp among all predicted boxes on the members' images. `f1`: harmonic mean of
+    the two; `false_positives_per_image`: predicted boxes that aren't tp per member image; both with 1000 resamples.
+    `ap50`, `map`: `mean_average_precision` of the member objects on their images, with 200 resamples. All but the last
+    two hold at the confidence threshold with which the units were made.
 
     `macro_recall`, `macro_precision`, `macro_f1` (detection): means over the classes that the member objects have, with
-    1000 resamples of the images; precision is 0 where such a class was never predicted.
+    1000 resamples; precision is 0 where such a class was never predicted.
 
-    `top<k>` (classification): the share of members whose true label is among the k most probable classes; Wilson's
-    interval; NaN without `label_rank`. `ece` (expected calibration error, 15 bins of equal width) and
-    `confidence_gap` (|mean confidence - share that is right|): over the members that have a prediction, in detection
-    over the predicted boxes on the members' images; 1000 resamples; NaN where a confidence is unknown. A user's own
-    metric: what its function returns, with 200 resamples of the images.
+    `top<k>` (classification): the share of members whose true label is among the k most probable classes; NaN without
+    `label_rank`. `ece` (expected calibration error, 15 bins of equal width) and `confidence_gap` (|mean confidence -
+    share that is right|): over the members that have a prediction, in detection over the predicted boxes on the
+    members' images; 1000 resamples; NaN where a confidence is unknown. A user's own metric: what its function returns,
+    with 200 resamples.
 
-    Where every resample gives the same value the bootstrap knows nothing, so the interval is Wilson's for that
-    share of so many images (members, in classification), and Garwood's for `false_positives_per_image`.
+    Where every resample gives the same value the bootstrap knows nothing, so the interval is Wilson's for that share
+    of so many groups, and Garwood's for `false_positives_per_image`.
 
     `n_units` and `n_failures` are members (objects) and failures among them; for `precision` predicted boxes and
-    those that aren't tp; for `false_positives_per_image` images and those with such a box.
+    those that aren't tp; for `false_positives_per_image` images and those with such a box. `n_groups` is the number of
+    groups that hold what `n_units` counts.
     """
     k = top_k(name)
     detection = "label_id" in units.columns
@@ -98,23 +114,30 @@ def metric_value(
         rows = _members(units, members) if chosen is None else chosen.units.assign(member=chosen.objects)
         images = list(rows["key"]) if chosen is None else list(chosen.images)
         if name in OWN_METRICS:
-            return own_value(name, rows, images, confidence=confidence)
-        return _confidence_value(name, rows, images, confidence=confidence)
+            return own_value(name, rows, images, confidence=confidence, groups=groups)
+        return _confidence_value(name, rows, images, confidence=confidence, groups=groups)
     if k is not None:
         if detection:
             raise InvalidInputError(f"{name!r} is a metric of whole images; these units are objects. Use recall.")
-        return _top_k_value(k, _members(units, members), confidence=confidence)
+        return _top_k_value(k, _members(units, members), confidence=confidence, groups=groups)
     check_choice(name, METRICS, "metric")
     if detection:
         return detection_value(
-            name, units, members=members, boxes=boxes, predicted=predicted, classes=classes, confidence=confidence
+            name,
+            units,
+            members=members,
+            boxes=boxes,
+            predicted=predicted,
+            classes=classes,
+            confidence=confidence,
+            groups=groups,
         )
     if name in _DETECTION_ONLY:
         raise InvalidInputError(
             f"{name!r} is a metric for detection; these units are whole images. "
             f"Use one of {listed([m for m in METRICS if m not in _DETECTION_ONLY])}."
         )
-    return _classification_value(name, _members(units, members), confidence=confidence)
+    return _classification_value(name, _members(units, members), confidence=confidence, groups=groups)
 
 
 def _members(units: pd.DataFrame, members: Collection[str] | None) -> pd.DataFrame:
@@ -129,45 +152,74 @@ def _members(units: pd.DataFrame, members: Collection[str] | None) -> pd.DataFra
     return units[units.index.isin(list(members))]
 
 
-def _classification_value(name: str, units: pd.DataFrame, *, confidence: float) -> MetricValue:
-    n, failures = len(units), int(units["failure"].sum())
+Groups = Mapping[str, str] | pd.Series | None
+
+
+def _share(counted: npt.NDArray[np.bool_], codes: npt.NDArray[np.int64], confidence: float) -> tuple[float, float, int]:
+    """Return the interval of a share, and of how many groups it is."""
+    trials = np.bincount(codes)
+    interval = proportion_interval(np.bincount(codes[counted], minlength=len(trials)), trials, confidence=confidence)
+    return *interval, len(trials)
+
+
+def _classification_value(name: str, units: pd.DataFrame, *, confidence: float, groups: Groups) -> MetricValue:
+    failing = units["failure"].to_numpy(bool)
+    n, failures = len(units), int(failing.sum())
     if not n:
         return MetricValue(math.nan, math.nan, math.nan, 0, 0)
+    codes = group_codes(units, groups)
     if name in ("accuracy", "error_rate"):
-        k = n - failures if name == "accuracy" else failures
-        return MetricValue(k / n, *wilson_interval(k, n, confidence=confidence, corrected=True), n, failures)
-    cells = units.groupby(["label", "prediction"], dropna=False, observed=True).size()
-    labels = pd.Index(cells.index.get_level_values("label"))
-    classes = labels.unique()
-    true = classes.get_indexer(labels)
-    said = classes.get_indexer(pd.Index(cells.index.get_level_values("prediction")))
-    counts: npt.NDArray[np.float64] = np.asarray(cells, dtype=np.float64)
+        counted = failing if name == "error_rate" else ~failing
+        low, high, n_groups = _share(counted, codes, confidence)
+        return MetricValue(int(counted.sum()) / n, low, high, n, failures, n_groups)
+    pairs = units[["label", "prediction"]].reset_index(drop=True)
+    cell = pairs.groupby(["label", "prediction"], dropna=False, observed=True).ngroup().to_numpy()
+    first = pairs.iloc[np.unique(cell, return_index=True)[1]]
+    classes = pd.Index(first["label"].unique())
+    true = classes.get_indexer(pd.Index(first["label"]))
+    said = classes.get_indexer(pd.Index(first["prediction"]))
+    counts: npt.NDArray[np.float64] = np.bincount(cell).astype(np.float64)
     value = float(_macro(name, counts[None], true, said, len(classes))[0])
-    # Drawing units one by one is drawing how many of them fall in each cell of the confusion matrix.
-    drawn = np.random.default_rng(0).multinomial(n, counts / n, size=RESAMPLES).astype(np.float64)
-    draws = _macro(name, drawn, true, said, len(classes))
-    return MetricValue(value, *share_interval(value, draws, n=n, confidence=confidence), n, failures)
+    n_groups = int(codes.max()) + 1
+    if n_groups == n:
+        # Drawing units one by one is drawing how many of them fall in each cell of the confusion matrix.
+        drawn = np.random.default_rng(0).multinomial(n, counts / n, size=RESAMPLES).astype(np.float64)
+        draws = _macro(name, drawn, true, said, len(classes))
+    else:
+        by_group = np.zeros((n_groups, len(counts)))
+        np.add.at(by_group, (codes, cell), 1.0)
+        blocks = resampled_weights(n_groups, n_resamples=RESAMPLES, seed=0)
+        draws = np.concatenate([_macro(name, w @ by_group, true, said, len(classes)) for w in blocks])
+    interval = share_interval(value, draws, n=n_groups, confidence=confidence)
+    return MetricValue(value, *interval, n, failures, n_groups)
 
 
-def _top_k_value(k: int, units: pd.DataFrame, *, confidence: float) -> MetricValue:
+def _top_k_value(k: int, units: pd.DataFrame, *, confidence: float, groups: Groups) -> MetricValue:
     n = len(units)
     ranks = units["label_rank"].to_numpy(np.float64) if "label_rank" in units else np.full(n, np.nan)
     if not n or np.isnan(ranks).any():
         return MetricValue(math.nan, math.nan, math.nan, n, 0)
     hits = int(np.count_nonzero(ranks <= k))
-    return MetricValue(hits / n, *wilson_interval(hits, n, confidence=confidence, corrected=True), n, n - hits)
+    low, high, n_groups = _share(ranks <= k, group_codes(units, groups), confidence)
+    return MetricValue(hits / n, low, high, n, n - hits, n_groups)
 
 
-def _confidence_value(name: str, units: pd.DataFrame, images: Sequence[str], *, confidence: float) -> MetricValue:
+def _confidence_value(
+    name: str, units: pd.DataFrame, images: Sequence[str], *, confidence: float, groups: Groups
+) -> MetricValue:
     said = units[units["box_id" if "box_id" in units else "prediction"].notna()]
     n, failures = len(said), int(said["failure"].sum())
-    image = pd.Index(list(images), dtype=object).get_indexer(pd.Index(said["key"], dtype=object))
-    sums, statistic = confidence_sums(name, said, image, len(images))
+    keys = pd.Index(list(images), dtype=object)
+    by_image, statistic = confidence_sums(
+        name, said, keys.get_indexer(pd.Index(said["key"], dtype=object)), len(images)
+    )
+    sums = sums_by_group(by_image, image_group_codes(keys, units, groups))
     value = float(statistic(sums.sum(axis=0)[None])[0])
     if math.isnan(value):
         return MetricValue(math.nan, math.nan, math.nan, n, failures)
     draws = resampled_statistic(sums, statistic)
-    return MetricValue(value, *share_interval(value, draws, n=len(images), confidence=confidence), n, failures)
+    interval = share_interval(value, draws, n=len(sums), confidence=confidence)
+    return MetricValue(value, *interval, n, failures, int(np.count_nonzero(sums[:, -1])))
 
 
 def _macro(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 
 import pandas as pd
@@ -10,7 +10,7 @@ import pandas as pd
 from slicelab.evaluation._measure_detection import Selection, average_precisions
 from slicelab.evaluation._metric_value import metric_value
 
-_COLUMNS = ["metric", "value", "low", "high", "n"]
+_COLUMNS = ["metric", "value", "low", "high", "n", "groups"]
 
 
 def overall(
@@ -21,6 +21,7 @@ def overall(
     classes: Sequence[str] | None = None,
     keys: Collection[str] | None = None,
     confidence: float = 0.95,
+    groups: Mapping[str, str] | pd.Series | None = None,
 ) -> pd.DataFrame:
     """Return a model's metrics over everything, with intervals.
 
@@ -35,10 +36,13 @@ def overall(
         Detection: every image. None: those that have a box.
     confidence
         Of the intervals.
+    groups
+        As in `metric_value`.
 
     Returns
     -------
-    DataFrame, index `metric`, columns `value`, `low`, `high`, `n` (units that were judged). Classification:
+    DataFrame, index `metric`, columns `value`, `low`, `high`, `n` (units that were judged) and `groups` (how many
+    groups they come from; units of one group are not independent, and the intervals count groups). Classification:
     accuracy, error_rate, f1 (macro). Detection: precision, recall, f1, false_positives_per_image, map, ap50. What
     they are and how the intervals come about stands at `metric_value`.
     """
@@ -47,11 +51,13 @@ def overall(
     if detection:
         names = ["precision", "recall", "f1", "false_positives_per_image"]
     values = {
-        name: metric_value(name, units, members=keys, boxes=boxes, predicted=predicted, confidence=confidence)
+        name: metric_value(
+            name, units, members=keys, boxes=boxes, predicted=predicted, confidence=confidence, groups=groups
+        )
         for name in names
     }
     if detection and boxes is not None and predicted is not None:
-        chosen = Selection.of(units, keys, boxes=boxes, predicted=predicted)
+        chosen = Selection.of(units, keys, boxes=boxes, predicted=predicted, groups=groups)
         values |= average_precisions(
             ["map", "ap50"],
             units,
@@ -61,7 +67,7 @@ def overall(
             classes=classes,
             confidence=confidence,
         )
-    rows = [{"metric": name, "n": v.n_units} | asdict(v) for name, v in values.items()]
+    rows = [{"metric": name, "n": v.n_units, "groups": v.n_groups} | asdict(v) for name, v in values.items()]
     return pd.DataFrame(rows, columns=_COLUMNS).set_index("metric")
 
 

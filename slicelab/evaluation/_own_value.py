@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import OWN_METRICS, InvalidInputError
+from slicelab.core import OWN_METRICS, InvalidInputError, group_codes, image_group_codes
 from slicelab.evaluation._compare_models import PairedDifference, difference_of_draws
-from slicelab.evaluation._intervals import MetricValue, percentile_interval
+from slicelab.evaluation._intervals import MetricValue, group_interval
 
 OWN_RESAMPLES = 200
 
 Floats = npt.NDArray[np.float64]
 
 
-def own_value(name: str, units: pd.DataFrame, images: Sequence[str], *, confidence: float) -> MetricValue:
-    """Return a registered metric of units with the percentile interval of 200 resamples of the images.
+def own_value(
+    name: str,
+    units: pd.DataFrame,
+    images: Sequence[str],
+    *,
+    confidence: float,
+    groups: Mapping[str, str] | pd.Series | None = None,
+) -> MetricValue:
+    """Return a registered metric of units with the stretched percentile interval of 200 resamples of the groups.
 
     Parameters
     ----------
@@ -28,9 +35,11 @@ def own_value(name: str, units: pd.DataFrame, images: Sequence[str], *, confiden
     units
         What the function gets, with a column `member` for detection.
     images
-        Keys of the images that are drawn; one may be without units.
+        Keys of the images, each once; one may be without units.
     confidence
         Of the interval.
+    groups
+        As in `metric_value`.
 
     Raises
     ------
@@ -42,16 +51,26 @@ def own_value(name: str, units: pd.DataFrame, images: Sequence[str], *, confiden
     value = _call(name, units)
     if not math.isfinite(value):
         return MetricValue(math.nan, math.nan, math.nan, n, failures)
-    draws = np.array([_call(name, units.iloc[rows]) for rows in _resamples(units, images)])
-    low, high = percentile_interval(draws, confidence=confidence)
-    return MetricValue(value, min(low, value), max(high, value), n, failures)
+    draws = np.array([_call(name, units.iloc[rows]) for rows in _resamples(units, images, groups)])
+    n_groups = int(image_group_codes(pd.Index(list(images), dtype=object), units, groups).max(initial=-1)) + 1
+    interval = group_interval(value, draws, n=n_groups, confidence=confidence)
+    return MetricValue(value, *interval, n, failures, len(np.unique(group_codes(units, groups)[members])))
 
 
 def compare_own(
-    name: str, units: pd.DataFrame, baseline: pd.DataFrame, images: Sequence[str], *, confidence: float
+    name: str,
+    units: pd.DataFrame,
+    baseline: pd.DataFrame,
+    images: Sequence[str],
+    *,
+    confidence: float,
+    groups: Mapping[str, str] | pd.Series | None = None,
 ) -> PairedDifference:
-    """Return how much a registered metric differs between two models, drawing the same images for both."""
-    pairs = zip(_resamples(units, images), _resamples(baseline, images), strict=True)
+    """Return how much a registered metric differs between two models, drawing the same groups for both.
+
+    `groups` must be given where an image may be without units under one of the models.
+    """
+    pairs = zip(_resamples(units, images, groups), _resamples(baseline, images, groups), strict=True)
     draws = np.array([_call(name, units.iloc[a]) - _call(name, baseline.iloc[b]) for a, b in pairs])
     return difference_of_draws(_call(name, units) - _call(name, baseline), draws, confidence=confidence)
 
@@ -64,15 +83,20 @@ def _call(name: str, units: pd.DataFrame) -> float:
         raise InvalidInputError(f"The metric {name!r} failed on {len(units)} units: {error!r}.") from error
 
 
-def _resamples(units: pd.DataFrame, images: Sequence[str]) -> Iterator[npt.NDArray[np.intp]]:
-    """Yield the rows of images that were drawn again; the same images whatever the rows are."""
-    image = pd.Index(list(images), dtype=object).get_indexer(pd.Index(units["key"], dtype=object))
-    order = np.argsort(image, kind="stable")
-    counts = np.bincount(image, minlength=len(images))
+def _resamples(
+    units: pd.DataFrame, images: Sequence[str], groups: Mapping[str, str] | pd.Series | None = None
+) -> Iterator[npt.NDArray[np.intp]]:
+    """Yield the rows of groups of images that were drawn again; the same groups whatever the rows are."""
+    keys = pd.Index(list(images), dtype=object)
+    of_image = image_group_codes(keys, units, groups)
+    group = of_image[keys.get_indexer(pd.Index(units["key"], dtype=object))]
+    n_groups = int(of_image.max(initial=-1)) + 1
+    order = np.argsort(group, kind="stable")
+    counts = np.bincount(group, minlength=n_groups)
     starts = np.cumsum(counts) - counts
     random = np.random.default_rng(0)
     for _ in range(OWN_RESAMPLES):
-        drawn = random.integers(len(images), size=len(images))
+        drawn = random.integers(n_groups, size=n_groups)
         sizes = counts[drawn]
         offsets = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         yield order[np.repeat(starts[drawn], sizes) + offsets]

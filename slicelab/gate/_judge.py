@@ -11,7 +11,14 @@ _TOLERANCE = 1e-9
 
 
 def judge(
-    bar: Bar, *, value: float, interval: tuple[float, float], n_units: int, share: bool = True
+    bar: Bar,
+    *,
+    value: float,
+    interval: tuple[float, float],
+    n_units: int,
+    share: bool = True,
+    n_groups: int | None = None,
+    noun: str = "groups",
 ) -> tuple[Verdict, str]:
     """Judge a case.
 
@@ -25,6 +32,10 @@ def judge(
         Units that were judged.
     share
         Whether the value is a share of the units, with Wilson's corrected interval.
+    n_groups
+        How many groups the units come from; None, or as many as units: they are independent.
+    noun
+        What groups are called in the reason: "images", or "groups".
 
     Returns
     -------
@@ -37,7 +48,10 @@ def judge(
         return "invalid", f"{bar.metric} can't be computed on these {n_units} units."
     verdict, reason = _judge_interval(bar, value, interval) if bar.strict else _judge_value(bar, value)
     if verdict == "inconclusive":
-        reason = f"{reason} {_advice(bar, value, interval, n_units=n_units, share=share)}"
+        grouped = n_groups is not None and n_groups < n_units
+        count, what = (n_groups or 0, noun) if grouped else (n_units, "units")
+        needed = units_to_decide(bar, value=value, interval=interval, n_units=count, share=share, grouped=grouped)
+        reason = f"{reason} {_advice(bar, value, needed, count=count, noun=what, share=share)}"
     if verdict == "pass" and n_units < bar.min_units:
         return "inconclusive", f"{reason} But there are {n_units} units, and the bar wants at least {bar.min_units}."
     return verdict, reason
@@ -97,9 +111,18 @@ def judge_change(bar: Bar, *, change: float, interval: tuple[float, float], n_un
 
 
 def units_to_decide(
-    bar: Bar, *, value: float, interval: tuple[float, float], n_units: int, share: bool = True
+    bar: Bar,
+    *,
+    value: float,
+    interval: tuple[float, float],
+    n_units: int,
+    share: bool = True,
+    grouped: bool = False,
 ) -> int | None:
     """Tell about how many units in all would decide, if the value stayed as it is; None: no number would.
+
+    With `grouped` units come in groups, `n_units` is how many groups there are, and so is the answer: of groups like
+    those that were judged the interval narrows with the square root of their number.
 
     Proportions: Wilson's corrected interval leaves the bar b outside as soon as `|value - b| - 1 / (2 n) >=
     z sqrt(b (1 - b) / n)` (it is the inversion of that score test), hence n; where all or none succeed it does so as
@@ -111,8 +134,11 @@ def units_to_decide(
     if gap < _TOLERANCE:
         return None
     if share and value in (0.0, 1.0):
+        if grouped:  # the exact limit of n independent units is (1 - confidence) / 2 to the power of 1 / n
+            end, bound = (interval[0], target) if value else (1 - interval[1], 1 - target)
+            return math.ceil(n_units * math.log(end) / math.log(bound)) if 0 < end < 1 else None
         return math.ceil(math.log((1 - bar.confidence) / 2) / math.log(target if value else 1 - target) - _TOLERANCE)
-    if share:
+    if share and not grouped:
         z = NormalDist().inv_cdf(0.5 + bar.confidence / 2)
         spread = z * math.sqrt(target * (1 - target))
         root = (spread + math.sqrt(spread * spread + 2 * gap)) / (2 * gap)
@@ -140,13 +166,12 @@ def _judge_interval(bar: Bar, value: float, interval: tuple[float, float]) -> tu
     return "inconclusive", f"The interval, {shown}, straddles the bar."
 
 
-def _advice(bar: Bar, value: float, interval: tuple[float, float], *, n_units: int, share: bool) -> str:
+def _advice(bar: Bar, value: float, needed: int | None, *, count: int, noun: str, share: bool) -> str:
     if share and _number_of(bar) in (0.0, 1.0):
         return f"An interval never reaches a bar of {_number_of(bar):g}: move it a little, or set strict=False."
-    needed = units_to_decide(bar, value=value, interval=interval, n_units=n_units, share=share)
     if needed is None:
-        return f"No number of units would decide, if the value stayed at {value:.4g}."
-    return f"About {max(needed - n_units, 1):,} more units would decide it, if the value stayed at {value:.4g}."
+        return f"No number of {noun} would decide, if the value stayed at {value:.4g}."
+    return f"About {max(needed - count, 1):,} more {noun} would decide it, if the value stayed at {value:.4g}."
 
 
 def _margin(bar: Bar, value: float) -> float:

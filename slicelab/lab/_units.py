@@ -117,10 +117,12 @@ class Units:
 
         table, units = self.table(), self.frame(model)
         if table.task == "classification":
-            return overall(units)
+            return overall(units, groups=table.groups)
         predicted = self.predictions(model).frame
         keys = list(table.samples.index)
-        return overall(units, boxes=table.boxes, predicted=predicted, classes=table.classes, keys=keys)
+        return overall(
+            units, boxes=table.boxes, predicted=predicted, classes=table.classes, keys=keys, groups=table.groups
+        )
 
     def known(self, models: Sequence[str]) -> pd.DataFrame:
         """Return every unit under any model once, with its columns."""

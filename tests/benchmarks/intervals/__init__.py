@@ -1,0 +1,1 @@
+"""How often intervals of shares cover where units come in groups."""
