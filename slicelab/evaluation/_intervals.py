@@ -267,7 +267,7 @@ def share_interval(value: float, draws: Floats, *, n: int, confidence: float = 0
     Wilson's corrected interval of that share of n is given.
     """
     low, high = group_interval(value, draws, n=n, confidence=confidence)
-    if not low < high:
+    if not high - low > 1e-12:  # the last bits of equal sums may differ
         value = min(1.0, value)
         low, high = wilson_interval(value * n, n, confidence=confidence, corrected=True)
     return max(min(low, value), 0.0), min(max(high, value), 1.0)
