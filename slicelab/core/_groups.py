@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from slicelab.core._text import TEXT
+
 GROUP_ID = "group_id"
 """Column of a units frame: the group of each unit."""
 
@@ -28,17 +30,17 @@ def sample_groups(samples: pd.DataFrame, column: str | None) -> pd.Series[str]:
     Series of str, index as `samples`. An image whose value is missing is a group of its own, named by its key; where
     some group is called like that, the name is made unique by apostrophes.
     """
-    keys = pd.Series(samples.index.astype("str"), index=samples.index, dtype="str")
+    keys = pd.Series(samples.index.astype(TEXT), index=samples.index, dtype=TEXT)
     if column is None:
         return keys
     values = samples[column]
     missing = values.isna().to_numpy(bool)
-    named = values.astype("str").astype("str")
+    named = values.astype(TEXT).astype(TEXT)
     taken = set(named[~missing])
     alone = [_unlike(key, taken) for key in keys[missing]]
     groups = named.to_numpy(object).copy()
     groups[missing] = alone
-    return pd.Series(groups, index=samples.index, dtype="str")
+    return pd.Series(groups, index=samples.index, dtype=TEXT)
 
 
 def _unlike(key: str, taken: set[str]) -> str:

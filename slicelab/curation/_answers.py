@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 import pandas as pd
 
-from slicelab.core import AnnotationTask, Batch, Box, QueueItem, Return, ReturnedRow, hash_value
+from slicelab.core import TEXT, AnnotationTask, Batch, Box, QueueItem, Return, ReturnedRow, hash_value
 from slicelab.curation._work_queue import move_item
 from slicelab.evaluation import SAME_OBJECT, Method, box_consensus, consensus, pair_boxes, same_boxes
 
@@ -204,7 +204,7 @@ _Found = dict[str, tuple[str | None, tuple[Box, ...] | None, float]]
 def answer_frame(by_task: Mapping[str, Sequence[GivenAnswer]]) -> pd.DataFrame:
     """Return label answers as `evaluation.agreement` takes them; the units are the tasks."""
     rows = [(task_id, a.annotator, a.label) for task_id, answers in by_task.items() for a in answers]
-    return pd.DataFrame(rows, columns=["unit", "annotator", "label"], dtype="str")
+    return pd.DataFrame(rows, columns=["unit", "annotator", "label"], dtype=TEXT)
 
 
 def _of_labels(by_task: Mapping[str, Sequence[GivenAnswer]], method: Method) -> _Found:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from slicelab.core import (
     BOX_COLUMNS,
+    TEXT,
     AnnotationTask,
     Batch,
     Box,
@@ -192,7 +193,7 @@ def merge_labels(
         merged["label"] = pd.Series(
             [outcome.labels.get(k, old) for k, old in zip(samples.index, samples["label"], strict=True)],
             index=samples.index,
-            dtype="str",
+            dtype=TEXT,
         )
     if not outcome.boxes:
         return merged, boxes.copy()
@@ -218,4 +219,4 @@ def _rows(key: str, boxes: tuple[Box, ...], task_id: str) -> list[tuple[object, 
 def _box_frame(rows: list[tuple[object, ...]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(BOX_COLUMNS))
     numbers = dict.fromkeys(("x", "y", "width", "height"), "float64")
-    return frame.astype({"key": "str", "label_id": "str", "label": "str", **numbers, "crowd": "bool"})
+    return frame.astype({"key": TEXT, "label_id": TEXT, "label": TEXT, **numbers, "crowd": "bool"})

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import Candidate, HeldOut, Rule
+from slicelab.core import TEXT, Candidate, HeldOut, Rule
 from slicelab.discovery._confirm import ALPHA, kind_of, pool
 from slicelab.discovery._describe import describe
 from slicelab.discovery._landscape import Landscape, Node
@@ -208,7 +208,7 @@ def _confusion(members: IntArray, columns: Explained, held_out: HeldOut | None) 
 
 
 def _taken(predicted: Objects) -> pd.Series[float]:
-    return pd.Series(predicted, dtype=object).fillna("").astype(str).value_counts(normalize=True)
+    return pd.Series(predicted, dtype=object).fillna("").astype(TEXT).value_counts(normalize=True)
 
 
 def _description(words: str, confusion: dict[str, object], rule: Rule | None) -> str:

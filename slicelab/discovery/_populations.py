@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from slicelab.core import TEXT
 from slicelab.discovery._project import FloatMatrix
 
 FloatArray = npt.NDArray[np.float64]
@@ -26,7 +27,7 @@ def class_codes(classes: Objects | None, n: int) -> IntArray:
     """Return the number of every row's class, by name from 0 (int64 (n,)); all 0 where there are no classes."""
     if classes is None:
         return np.zeros(n, np.int64)
-    names = pd.Series(classes, dtype=object).fillna("").astype(str)
+    names = pd.Series(classes, dtype=object).fillna("").astype(TEXT)
     return pd.factorize(names, sort=True)[0].astype(np.int64)
 
 

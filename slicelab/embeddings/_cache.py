@@ -132,7 +132,7 @@ def _write_shard(folder: Path, rows: dict[str, Vector]) -> None:
 def _read_shard(path: Path, wanted: set[str]) -> dict[str, Vector]:
     try:
         with np.load(path, allow_pickle=False) as shard:
-            names = shard["keys"].astype(str).tolist()
+            names = shard["keys"].astype(np.str_).tolist()
             rows = [i for i, name in enumerate(names) if name in wanted]
             if not rows:
                 return {}

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import check_unique
+from slicelab.core import TEXT, check_unique
 from slicelab.embeddings._cache import VectorCache
 from slicelab.embeddings._decode import Broken, decoded
 from slicelab.embeddings._item import Image, ImageItem
@@ -101,7 +101,7 @@ def image_statistics(
         logger.warning("%d pictures have no statistics; first: %s", len(broken), next(iter(broken.values())).reason)
     blank = np.full(len(STATISTICS), np.nan, np.float32)
     rows = np.array([known.get(key, blank) for key in keys], np.float32).reshape(-1, len(STATISTICS))
-    index = pd.Index([item.unit for item in items], name="unit", dtype="str")
+    index = pd.Index([item.unit for item in items], name="unit", dtype=TEXT)
     return pd.DataFrame(rows, index=index, columns=list(STATISTICS))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import Box, InvalidInputError, listed
+from slicelab.core import TEXT, Box, InvalidInputError, listed
 from slicelab.evaluation._group_boxes import SAME_OBJECT, group_boxes, pair_boxes
 from slicelab.evaluation._intervals import wilson_interval
 
@@ -129,7 +129,7 @@ def box_answers(
             rows += [(f"{image}#{n}", who, group[who].label if who in group else NOTHING) for who in boxes]
             for one, other in combinations(group.values(), 2):
                 overlaps += [overlap for *_, overlap in pair_boxes([one], [other], iou=0.0)]
-    frame = pd.DataFrame(rows, columns=list(_COLUMNS), dtype="str")
+    frame = pd.DataFrame(rows, columns=list(_COLUMNS), dtype=TEXT)
     return frame, float(np.mean(overlaps)) if overlaps else float("nan")
 
 
@@ -162,7 +162,7 @@ def annotator_quality(answers: pd.DataFrame, right: pd.DataFrame) -> pd.DataFram
         mean = float(scores.mean()) if len(scores) else float("nan")
         rows.append((n, len(scores), mean, low, high, agrees))
     columns = ["answers", "probes", "accuracy", "low", "high", "agrees"]
-    return pd.DataFrame(rows, columns=columns, index=pd.Index(people, name="annotator", dtype="str"))
+    return pd.DataFrame(rows, columns=columns, index=pd.Index(people, name="annotator", dtype=TEXT))
 
 
 def _check(answers: pd.DataFrame) -> None:
@@ -209,7 +209,7 @@ def _pairs(answers: pd.DataFrame) -> pd.DataFrame:
         both = wide[[first, second]].dropna()
         if both.empty:
             continue
-        one, other = both[first].astype(str), both[second].astype(str)
+        one, other = both[first].astype(TEXT), both[second].astype(TEXT)
         several = len(set(one) | set(other)) > 1
         kappa = float(cohen_kappa_score(one, other)) if several else float("nan")
         rows.append((first, second, len(both), float((one == other).mean()), kappa))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import Contrast, Inspection, Share
+from slicelab.core import TEXT, Contrast, Inspection, Share
 from slicelab.evaluation._intervals import wilson_interval
 
 _OUTCOMES = (
@@ -66,7 +66,7 @@ def who_fails(failures: pd.DataFrame) -> pd.Series[str]:
     for code in np.unique(codes):
         wrong = [name for bit, name in enumerate(names) if int(code) >> bit & 1]
         words[int(code)] = _words(wrong, len(names))
-    return pd.Series([words[int(c)] for c in codes], index=failures.index, dtype="str")
+    return pd.Series([words[int(c)] for c in codes], index=failures.index, dtype=TEXT)
 
 
 class Background:
@@ -82,8 +82,8 @@ class Background:
 
     def __init__(self, units: pd.DataFrame, failures: pd.DataFrame | None = None) -> None:
         self._failure = units["failure"].to_numpy(dtype=bool)
-        fails = pd.Series(units["label"].astype("str").fillna("nothing"), index=units.index)
-        pairs = fails + " \N{RIGHTWARDS ARROW} " + units["prediction"].astype("str").fillna("nothing")
+        fails = pd.Series(units["label"].astype(TEXT).fillna("nothing"), index=units.index)
+        pairs = fails + " \N{RIGHTWARDS ARROW} " + units["prediction"].astype(TEXT).fillna("nothing")
         self._pairs = _texts(pairs.where(self._failure))
         self._who = None if failures is None or failures.shape[1] < 2 else _texts(who_fails(failures))
         self._columns: dict[str, _Texts | _Numbers] = {}
@@ -155,7 +155,7 @@ def _read(values: pd.Series) -> _Texts | _Numbers | None:
             return None
         filled = np.where(there, numbers, 0.0)
         return _Numbers(filled, there, float(filled.sum()), int(there.sum()), deviation)
-    column = _texts(values.astype("str"))
+    column = _texts(values.astype(TEXT))
     # nearly as many values as units: names and remarks, which set no group apart
     return column if 1 < len(column.names) <= min(_MANY, len(values) // 2) else None
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import UNIT_COLUMNS, InvalidInputError, Predictions, SampleTable
+from slicelab.core import TEXT, UNIT_COLUMNS, InvalidInputError, Predictions, SampleTable
 
 
 def classification_units(table: SampleTable, predictions: Predictions) -> pd.DataFrame:
@@ -61,10 +61,10 @@ def classification_units(table: SampleTable, predictions: Predictions) -> pd.Dat
             "loss": _loss(predictions, rows, label, correct=correct, there=there, confidence=confidence),
             "group_id": table.groups.loc[labels.index].to_numpy(object),
         },
-        index=pd.Index(labels.index.to_numpy(object), name="unit", dtype="str"),
+        index=pd.Index(labels.index.to_numpy(object), name="unit", dtype=TEXT),
         columns=list(UNIT_COLUMNS),
     )
-    return units.astype({"key": "str", "label": "str", "prediction": "str", "outcome": "str", "group_id": "str"})
+    return units.astype({"key": TEXT, "label": TEXT, "prediction": TEXT, "outcome": TEXT, "group_id": TEXT})
 
 
 def _check_task(table: SampleTable, predictions: Predictions) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from slicelab.core import Box, MissingExtraError, check_choice
+from slicelab.core import TEXT, Box, MissingExtraError, check_choice
 from slicelab.evaluation._agreement import NOTHING, _check
 from slicelab.evaluation._group_boxes import SAME_OBJECT, group_boxes
 
@@ -77,7 +77,7 @@ def consensus(
     leads = (np.isclose(values, best[:, None])).sum(axis=1) == 1 if len(values) else np.zeros(0, bool)
     labels = shares.columns.to_numpy(dtype=object)[values.argmax(axis=1)] if len(values) else []
     return pd.DataFrame(
-        {"label": pd.Series(labels, index=shares.index, dtype="str").where(leads), "share": best, "n": n}
+        {"label": pd.Series(labels, index=shares.index, dtype=TEXT).where(leads), "share": best, "n": n}
     )
 
 

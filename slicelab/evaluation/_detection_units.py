@@ -10,6 +10,7 @@ import pandas as pd
 
 from slicelab.core import (
     BOX_UNIT_COLUMNS,
+    TEXT,
     UNIT_COLUMNS,
     InvalidInputError,
     Predictions,
@@ -92,7 +93,7 @@ def detection_units(
         ]
     )
     units["group_id"] = table.groups.reindex(units["key"]).to_numpy(object)
-    units = units.astype({"group_id": "str"})
+    units = units.astype({"group_id": TEXT})
     units.attrs["confidence"] = level
     units.attrs["iou"] = float(iou)
     return units
@@ -229,7 +230,7 @@ def _label_rows(
     judged = np.flatnonzero(~labelled.crowd)
     judged = judged[np.argsort(labelled.row[judged])]
     rows = boxes.iloc[labelled.row[judged]]
-    outcome, box = found.outcome[judged].astype(str), found.box[judged]
+    outcome, box = found.outcome[judged].astype(np.str_), found.box[judged]
     there = box >= 0
     by = frame.iloc[predicted.row[box[there]]]
     confidence, overlap = np.full(len(judged), np.nan), np.full(len(judged), np.nan)
@@ -242,7 +243,7 @@ def _label_rows(
     )
     return _rows(
         rows,
-        unit=rows["key"].astype(str) + "#" + rows["label_id"].astype(str),
+        unit=rows["key"].astype(TEXT) + "#" + rows["label_id"].astype(TEXT),
         label=rows["label"].to_numpy(object),
         prediction=_filled(by["label"], there),
         confidence=confidence,
@@ -269,7 +270,7 @@ def _box_rows(
     nothing = np.full(len(left), np.nan, dtype=object)
     return _rows(
         rows,
-        unit=rows["key"].astype(str) + f"#pred:{predictions.model}:" + rows["box_id"].astype(str),
+        unit=rows["key"].astype(TEXT) + f"#pred:{predictions.model}:" + rows["box_id"].astype(TEXT),
         label=nothing,
         prediction=rows["label"].to_numpy(object),
         confidence=predicted.confidence[left],
@@ -284,9 +285,9 @@ def _box_rows(
 def _rows(boxes: pd.DataFrame, *, unit: pd.Series, outcome: npt.NDArray[np.str_], **columns: object) -> pd.DataFrame:
     place = {c: boxes[c].to_numpy(np.float64) for c in ("x", "y", "width", "height")}
     values = {"key": boxes["key"].to_numpy(object), "outcome": outcome, "failure": outcome != "tp"} | columns | place
-    index = pd.Index(unit.to_numpy(object), name="unit", dtype="str")
+    index = pd.Index(unit.to_numpy(object), name="unit", dtype=TEXT)
     units = pd.DataFrame(values, index=index, columns=[*UNIT_COLUMNS, *BOX_UNIT_COLUMNS])
-    return units.astype(dict.fromkeys(("key", "label", "prediction", "outcome", "label_id", "box_id"), "str"))
+    return units.astype(dict.fromkeys(("key", "label", "prediction", "outcome", "label_id", "box_id"), TEXT))
 
 
 def _filled(values: pd.Series, where: Bools) -> npt.NDArray[np.object_]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import InvalidInputError
+from slicelab.core import TEXT, InvalidInputError
 from slicelab.evaluation._label_noise import calibrated, noise_rates
 
 NEIGHBOURS = 20
@@ -86,7 +86,7 @@ def label_errors(
     return pd.DataFrame(
         {
             "score": np.log(weights.sum(axis=1)) - np.log(right),
-            "suggestion": pd.array([classes[c] for c in weights.argmax(axis=1)], dtype="str"),
+            "suggestion": pd.array([classes[c] for c in weights.argmax(axis=1)], dtype=TEXT),
             "issue": _confident(given, found),
         }
     )
@@ -150,7 +150,7 @@ def box_label_errors(units: pd.DataFrame) -> pd.DataFrame:
     missing = [c for c in ("outcome", "confidence", "iou") if c not in units.columns]
     if missing:
         raise InvalidInputError(f"The units lack {', '.join(missing)}; pass the units frame of a detection model.")
-    outcome = units["outcome"].astype(str)
+    outcome = units["outcome"].astype(TEXT)
     confidence = units["confidence"].fillna(0.0).clip(0, 1).to_numpy(np.float64)
     apart = 1 - units["iou"].fillna(0.0).clip(0, 1).to_numpy(np.float64)
     score = np.select(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from slicelab.core import BOX_COLUMNS, Predictions, SampleTable, SourceError, Task, listed
+from slicelab.core import BOX_COLUMNS, TEXT, Predictions, SampleTable, SourceError, Task, listed
 from slicelab.sources import read_predictions
 
 _PLACE = ["x", "y", "width", "height"]
@@ -45,11 +45,11 @@ def label_table(frame: pd.DataFrame, task: Task) -> SampleTable:
     odd = [v for c in texts for v in texts[c].dropna() if not isinstance(v, str) or not v]
     if odd or texts["key"].isna().any():
         raise SourceError(f"keys must be texts, and labels too where there is one; got {listed(odd or [None])}.")
-    keys = pd.Index(texts["key"].to_numpy(object), name="key", dtype="str")
+    keys = pd.Index(texts["key"].to_numpy(object), name="key", dtype=TEXT)
     if task == "classification":
         if keys.has_duplicates:
             raise SourceError(f"each key must be there once; these are twice: {_twice(keys)}.")
-        samples = pd.DataFrame({"label": pd.Series(texts["label"].to_numpy(object), index=keys, dtype="str")})
+        samples = pd.DataFrame({"label": pd.Series(texts["label"].to_numpy(object), index=keys, dtype=TEXT)})
         return SampleTable(task, samples, pd.DataFrame(columns=list(BOX_COLUMNS)), ())
     return SampleTable(task, pd.DataFrame(index=keys.unique()), _boxes(frame, keys), ())
 
@@ -77,7 +77,7 @@ def _boxes(frame: pd.DataFrame, keys: pd.Index) -> pd.DataFrame:
             "a labelled box needs a label, finite x and y, and width and height above 0; "
             f"{int(bad.sum())} have none, on {listed(boxes.loc[bad, 'key'])}."
         )
-    boxes = boxes.astype({"key": "str", "label_id": "str", "label": "str", "crowd": bool})
+    boxes = boxes.astype({"key": TEXT, "label_id": TEXT, "label": TEXT, "crowd": bool})
     twice = boxes.duplicated(["key", "label_id"]) | boxes["label_id"].str.contains("#", regex=False)
     if twice.any():
         raise SourceError(
@@ -101,8 +101,8 @@ def prediction_table(frame: pd.DataFrame, table: SampleTable, model: str) -> Pre
         Columns are missing, a row can't be right, or is for another image than those of the labels.
     """
     if not len(frame) and table.task == "classification":
-        empty = pd.DataFrame({"label": pd.Series([], dtype="str"), "confidence": pd.Series([], dtype=np.float64)})
-        return Predictions(model, table.task, empty.set_axis(pd.Index([], dtype="str", name="key")), ())
+        empty = pd.DataFrame({"label": pd.Series([], dtype=TEXT), "confidence": pd.Series([], dtype=np.float64)})
+        return Predictions(model, table.task, empty.set_axis(pd.Index([], dtype=TEXT, name="key")), ())
     predictions, findings, _ = read_predictions(frame, model=model, table=None, task=table.task)
     refused = [f for f in findings if f.refused]
     if refused:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import InvalidInputError, check_unique
+from slicelab.core import TEXT, InvalidInputError, check_unique
 from slicelab.evaluation._match_boxes import (
     Bools,
     BoxArrays,
@@ -174,7 +174,7 @@ def rank_predictions(
         raise InvalidInputError(f"The iou_thresholds must be numbers from 0 to 1; got {iou_thresholds!r}.")
     inside = np.ones(len(boxes), dtype=bool)
     if members is not None:
-        units = boxes["key"].astype(str) + "#" + boxes["label_id"].astype(str)
+        units = boxes["key"].astype(TEXT) + "#" + boxes["label_id"].astype(TEXT)
         inside = units.astype(object).isin(list(members)).to_numpy(bool)
     if keys is None:
         keys = [*boxes["key"][inside], *(predicted["key"] if members is None else ())]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from slicelab.core import (
     BOX_COLUMNS,
     METRICS,
+    TEXT,
     Bar,
     Case,
     InvalidInputError,
@@ -31,7 +31,6 @@ TASK_METRICS: dict[Task, tuple[str, ...]] = {
     "detection": tuple(m for m in METRICS if m != "top5"),
 }
 
-TEXT = pd.StringDtype(na_value=np.nan)
 NO_BOXES = pd.DataFrame(columns=list(BOX_COLUMNS))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from slicelab.core import InvalidInputError, did_you_mean
+from slicelab.core import TEXT, InvalidInputError, did_you_mean
 
 MAX_GROUPS = 100
 
@@ -49,5 +49,5 @@ def stratify(units: pd.DataFrame, by: str, *, buckets: int = 4, min_units: int =
                 f"The column {by!r} has {values.nunique()} values; at most {MAX_GROUPS} cases are made. Is it an id?"
             )
         names = values.map(lambda value: f"{by}/{value}")
-    groups = {str(name): rows.index.astype(str).tolist() for name, rows in names.groupby(names, observed=True)}
+    groups = {str(name): rows.index.astype(TEXT).tolist() for name, rows in names.groupby(names, observed=True)}
     return {name: members for name, members in groups.items() if len(members) >= min_units}

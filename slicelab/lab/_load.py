@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from slicelab.core import Finding, InvalidInputError, LoadRefusedError, LoadReport, Predictions, SampleTable, Task
+from slicelab.core import TEXT, Finding, InvalidInputError, LoadRefusedError, LoadReport, Predictions, SampleTable, Task
 from slicelab.lab._first_map import running_loop, warm_up
 from slicelab.lab._lab import Lab
 from slicelab.store import Datasets, connect, read_foreign
@@ -259,7 +259,7 @@ def _signatures(table: SampleTable) -> pd.Series[str]:
     if table.task == "classification":
         return table.samples["label"].fillna("")
     boxes = table.boxes
-    corners = boxes[["x", "y", "width", "height"]].round(2).astype(str)
+    corners = boxes[["x", "y", "width", "height"]].round(2).astype(TEXT)
     text = (
         boxes["label_id"]
         + " "

@@ -14,6 +14,7 @@ from slicelab import annotation, curation, gate
 from slicelab.core import (
     BOX_COLUMNS,
     IN_FLIGHT,
+    TEXT,
     Batch,
     CaseResult,
     Flip,
@@ -122,7 +123,7 @@ class LabQueue(Decisions, Servers):
 
     def counts(self) -> dict[str, int]:
         """Return the number of items by state."""
-        states = pd.Series([i.state for i in self.items()], dtype="str").value_counts()
+        states = pd.Series([i.state for i in self.items()], dtype=TEXT).value_counts()
         return {str(state): int(n) for state, n in states.items()}
 
     def add(
@@ -637,7 +638,7 @@ def _differences(
 
 def _corners(boxes: pd.DataFrame) -> pd.Series:
     text = (
-        boxes[["x", "y", "width", "height"]].round(2).astype(str).agg(" ".join, axis=1)
+        boxes[["x", "y", "width", "height"]].round(2).astype(TEXT).agg(" ".join, axis=1)
         if len(boxes)
         else boxes["label"]
     )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import CaseResult, InvalidInputError, StateError
+from slicelab.core import TEXT, CaseResult, InvalidInputError, StateError
 from slicelab.lab._units import Units
 from slicelab.store import Vectors
 
@@ -48,7 +48,7 @@ def _of_images(frame: pd.DataFrame, units: Units, vectors: Vectors, *, model: st
         names, rows_of = vectors.load(embeddings)
         at = pd.Index(names).get_indexer(frame.index)
         near = rows_of[at] if (at >= 0).all() else None
-    found = label_errors(frame["label"].astype(str), p, classes, near)
+    found = label_errors(frame["label"].astype(TEXT), p, classes, near)
     found.index = frame.index
     found["likelihood"] = 1 / (1 + np.exp(-found["score"]))
     return found.assign(kind="swapped")

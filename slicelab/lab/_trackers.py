@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from slicelab.core import MissingExtraError, SuiteReport
+from slicelab.core import TEXT, MissingExtraError, SuiteReport
 
 _NOT_A_NAME = re.compile(r"[^\w\-. /]")
 
@@ -48,7 +48,7 @@ def log_to_wandb(report: SuiteReport, **run: Any) -> None:
     except ImportError:
         raise MissingExtraError("W&B isn't installed: pip install wandb.") from None
     frame = report.frame().reset_index()
-    values = {**tracked(report), f"{report.suite}/cases": wandb.Table(dataframe=frame.astype(object).astype(str))}
+    values = {**tracked(report), f"{report.suite}/cases": wandb.Table(dataframe=frame.astype(object).astype(TEXT))}
     if wandb.run is not None and not run:
         wandb.log(values)
         return

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from slicelab.core import Finding, SampleTable, SourceError, Task, hash_file
+from slicelab.core import TEXT, Finding, SampleTable, SourceError, Task, hash_file
 from slicelab.sources._label_source import BoxRows, LabelSource
 from slicelab.sources._match_images import Target, frame_sizes, match_images
 from slicelab.sources._open_labels import open_labels
@@ -62,7 +62,7 @@ def read_labels_for_suite(
         boxes, refused = _boxes(found.boxes, positions, samples.index, source)
         return SampleTable(task, kept, boxes, tuple(classes)), [*_on_suite(found), *refused]
     texts, _ = clean_texts(found.images.labels, "label")
-    labels = pd.Series(texts, index=samples.index.take(np.maximum(positions, 0)), dtype="str")[positions >= 0]
+    labels = pd.Series(texts, index=samples.index.take(np.maximum(positions, 0)), dtype=TEXT)[positions >= 0]
     twice = labels.index.duplicated(keep=False) & labels.index.isin(labels.index[labels.index.duplicated()])
     if (labels[twice].groupby(level=0).nunique(dropna=False) > 1).any():
         raise SourceError(f"{printable(source)} gives images of the suite two labels. Keep one for each.")
@@ -86,9 +86,9 @@ def _boxes(
     kept = rows.kept & inside & not_none(texts)
     frame = pd.DataFrame(
         {
-            "key": pd.Series(keys.take(np.maximum(at, 0))[kept], dtype="str"),
-            "label_id": pd.Series(ids[kept], dtype="str"),
-            "label": pd.Series(texts[kept], dtype="str"),
+            "key": pd.Series(keys.take(np.maximum(at, 0))[kept], dtype=TEXT),
+            "label_id": pd.Series(ids[kept], dtype=TEXT),
+            "label": pd.Series(texts[kept], dtype=TEXT),
             **{name: boxes.boxes[kept, i] for i, name in enumerate(("x", "y", "width", "height"))},
             "crowd": boxes.crowd[kept],
         }

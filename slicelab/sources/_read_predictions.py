@@ -12,6 +12,7 @@ import pandas as pd
 
 from slicelab.core import (
     TASKS,
+    TEXT,
     Finding,
     InvalidInputError,
     Predictions,
@@ -243,8 +244,8 @@ def _classification(
     rows.refuse(~not_none(texts), "missing-label", "the row has no prediction")
     _check_known(rows, texts, classes)
     kept = rows.kept
-    frame = pd.DataFrame({"label": pd.Series(texts[kept], dtype="str"), "confidence": confidence[kept]})
-    frame.index = pd.Index(keys[kept], dtype="str", name="key")
+    frame = pd.DataFrame({"label": pd.Series(texts[kept], dtype=TEXT), "confidence": confidence[kept]})
+    frame.index = pd.Index(keys[kept], dtype=TEXT, name="key")
     names = classes or tuple(sorted(frame["label"].unique()))
     return frame, names, None if probabilities is None else probabilities[kept].astype(np.float32)
 
@@ -286,9 +287,9 @@ def _detection(
     kept = rows.kept
     frame = pd.DataFrame(
         {
-            "key": pd.Series(keys[kept], dtype="str"),
-            "box_id": pd.Series(ids.to_numpy()[kept].astype(str), dtype="str"),
-            "label": pd.Series(texts[kept], dtype="str"),
+            "key": pd.Series(keys[kept], dtype=TEXT),
+            "box_id": pd.Series(ids.to_numpy()[kept].astype(np.str_), dtype=TEXT),
+            "label": pd.Series(texts[kept], dtype=TEXT),
             **{name: boxes[kept, i] for i, name in enumerate(("x", "y", "width", "height"))},
             "confidence": found.confidence[kept],
         }

@@ -13,6 +13,7 @@ import pandas as pd
 
 from slicelab.core import (
     TASKS,
+    TEXT,
     Finding,
     InvalidInputError,
     SampleTable,
@@ -120,13 +121,13 @@ class _Reading:
         infos = [info for i in kept if (info := self.infos[i]) is not None]
         frame = pd.DataFrame(
             {
-                "filepath": pd.Series([self.paths[i] for i in kept], dtype="str"),
-                "sha256": pd.Series([i.sha256 for i in infos], dtype="str"),
+                "filepath": pd.Series([self.paths[i] for i in kept], dtype=TEXT),
+                "sha256": pd.Series([i.sha256 for i in infos], dtype=TEXT),
                 "width": np.array([i.width for i in infos], dtype=np.int64),
                 "height": np.array([i.height for i in infos], dtype=np.int64),
             }
         )
-        frame.index = pd.Index([self.keys[i] for i in kept], dtype="str", name="key")
+        frame.index = pd.Index([self.keys[i] for i in kept], dtype=TEXT, name="key")
         return frame
 
     def with_metadata(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -234,7 +235,7 @@ def _classification(
     labels = objects([None] * len(texts))
     labels[has_label[rows.kept]] = texts[has_label[rows.kept]]
     frame = reading.frame()
-    frame["label"] = pd.Series(labels[reading.rows.kept], index=frame.index, dtype="str")
+    frame["label"] = pd.Series(labels[reading.rows.kept], index=frame.index, dtype=TEXT)
     names = classes or tuple(sorted(frame["label"].dropna().unique()))
     without = np.array([v is None for v in labels], dtype=bool)
     reading.rows.notice_once(without, "unlabelled-image", "have no label")
@@ -259,9 +260,9 @@ def _detection(
     keys = np.append(reading.keys, objects([None]))[boxes.images]
     frame = pd.DataFrame(
         {
-            "key": pd.Series(keys[kept], dtype="str"),
-            "label_id": pd.Series(ids[kept], dtype="str"),
-            "label": pd.Series(texts[kept], dtype="str"),
+            "key": pd.Series(keys[kept], dtype=TEXT),
+            "label_id": pd.Series(ids[kept], dtype=TEXT),
+            "label": pd.Series(texts[kept], dtype=TEXT),
             **{name: pixels[kept, i] for i, name in enumerate(("x", "y", "width", "height"))},
             "crowd": boxes.crowd[kept],
         }
@@ -297,7 +298,7 @@ def _check_labels(rows: Rows, texts: Objects, problems: Objects, classes: tuple[
 
 def empty_boxes() -> pd.DataFrame:
     """Return `SampleTable.boxes` without rows."""
-    text, numbers = pd.Series([], dtype="str"), np.zeros(0)
+    text, numbers = pd.Series([], dtype=TEXT), np.zeros(0)
     return pd.DataFrame(
         {
             **dict.fromkeys(("key", "label_id", "label"), text),

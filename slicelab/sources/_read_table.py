@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import SourceError, did_you_mean, listed
+from slicelab.core import TEXT, SourceError, did_you_mean, listed
 from slicelab.sources._read_json import decode, hash_bytes, parse_json, parse_json_lines, read_bytes
 from slicelab.sources._rows import objects, printable
 from slicelab.sources._texts import storable
@@ -143,7 +143,7 @@ def _read_csv(data: bytes, file: str) -> tuple[pd.DataFrame, npt.NDArray[np.int6
             sep=separator,
             names=names,
             header=0,
-            dtype={n: "str" for n, number in zip(names, is_number, strict=True) if not number},
+            dtype={n: TEXT for n, number in zip(names, is_number, strict=True) if not number},
             keep_default_na=False,
             na_values={n: [""] for n, number in zip(names, is_number, strict=True) if number},
             skip_blank_lines=False,

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import BOX_COLUMNS, PREDICTED_BOX_COLUMNS
+from slicelab.core import BOX_COLUMNS, PREDICTED_BOX_COLUMNS, TEXT
 from slicelab.store._fiftyone import no_samples
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 _BATCH = 1000
-_BOX_DTYPES = {"key": "str", "label_id": "str", "label": "str", "crowd": "bool"}
+_BOX_DTYPES: dict[str, Any] = {"key": TEXT, "label_id": TEXT, "label": TEXT, "crowd": "bool"}
 _NOTHING: Document = {}
 
 
@@ -111,9 +111,9 @@ def read_boxes(stored: StoredSamples, field: str, samples: pd.DataFrame, *, ids:
     size = np.repeat(samples[["width", "height"]].to_numpy(np.float64), counts, axis=0)
     pixels = np.concatenate(corners) * np.hstack([size, size])
     frame = pd.DataFrame(np.round(pixels, 6), columns=["x", "y", "width", "height"])
-    frame.insert(0, "key", pd.Series(np.repeat(samples.index.to_numpy(dtype=object), counts), dtype="str"))
-    frame.insert(1, ids, pd.Series(columns[ids], dtype="str"))
-    frame.insert(2, "label", pd.Series(columns["label"], dtype="str"))
+    frame.insert(0, "key", pd.Series(np.repeat(samples.index.to_numpy(dtype=object), counts), dtype=TEXT))
+    frame.insert(1, ids, pd.Series(columns[ids], dtype=TEXT))
+    frame.insert(2, "label", pd.Series(columns["label"], dtype=TEXT))
     if ids == "label_id":
         frame["crowd"] = [bool(v) for v in columns[last]]
         return frame[list(BOX_COLUMNS)]

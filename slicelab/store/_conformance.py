@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from slicelab.core import BOX_COLUMNS, PREDICTED_BOX_COLUMNS, Predictions, SampleTable, Task
+from slicelab.core import BOX_COLUMNS, PREDICTED_BOX_COLUMNS, TEXT, Predictions, SampleTable, Task
 from slicelab.store import _bulk, _documents, _labels
 from slicelab.store._builds import Builds
 from slicelab.store._bulk import BulkWriter
@@ -128,8 +128,8 @@ def _example(task: Task) -> tuple[SampleTable, Predictions]:
         index=pd.Index(["whole", "part", "bare"], name="key"),
     )
     if task == "classification":
-        samples["label"] = pd.Series(["nut", "bolt", None], index=samples.index, dtype="str")
-        samples["words"] = pd.Series(["a", None, "c"], index=samples.index, dtype="str")
+        samples["label"] = pd.Series(["nut", "bolt", None], index=samples.index, dtype=TEXT)
+        samples["words"] = pd.Series(["a", None, "c"], index=samples.index, dtype=TEXT)
         samples["number"] = [1, 2, 3]
         samples["share"] = [0.5, np.nan, 1.0]
         samples["is_new"] = [True, False, True]
@@ -151,7 +151,7 @@ def _example(task: Task) -> tuple[SampleTable, Predictions]:
         table = SampleTable(task, samples, frame[list(BOX_COLUMNS)], ("nut", "bolt"))
         return table, Predictions("first", task, frame[list(PREDICTED_BOX_COLUMNS)], ("nut", "bolt"))
     said = pd.DataFrame(
-        {"label": pd.Series(["nut", "bolt"], dtype="str"), "confidence": [0.75, np.nan]},
+        {"label": pd.Series(["nut", "bolt"], dtype=TEXT), "confidence": [0.75, np.nan]},
     ).set_index(pd.Index(["whole", "part"], name="key"))
     table = SampleTable(task, samples, pd.DataFrame(columns=list(BOX_COLUMNS)), ("nut", "bolt"))
     shares = np.array([[0.75, 0.25], [0.0, 1.0]], np.float32)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import pandas as pd
 
 from slicelab.core import (
+    TEXT,
     ConflictError,
     NotFoundError,
     Predictions,
@@ -233,7 +234,7 @@ class Datasets:
             declare_text(dataset, path)
             writer = self._writer(dataset)
         if info.task == "classification":
-            words = dict(zip(units["key"].tolist(), units["outcome"].astype(str).tolist(), strict=True))
+            words = dict(zip(units["key"].tolist(), units["outcome"].astype(TEXT).tolist(), strict=True))
             writer.set_text(outcome, words, read_samples(stored))
         else:
             on_labels, on_boxes = _words(units, "label_id"), _words(units, "box_id")
@@ -382,7 +383,7 @@ class Datasets:
 def _words(units: pd.DataFrame, ids: str) -> dict[tuple[str, str], str]:
     """Outcome by key and id of the box; predicted boxes below the operating point have none."""
     there = units[units[ids].notna()]
-    keys, box_ids, words = (there[c].astype(str).tolist() for c in ("key", ids, "outcome"))
+    keys, box_ids, words = (there[c].astype(TEXT).tolist() for c in ("key", ids, "outcome"))
     return dict(zip(zip(keys, box_ids, strict=True), words, strict=True))
 
 

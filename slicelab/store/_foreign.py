@@ -16,6 +16,7 @@ import pandas as pd
 
 from slicelab.core import (
     BOX_COLUMNS,
+    TEXT,
     Finding,
     InvalidInputError,
     LoadRefusedError,
@@ -161,7 +162,7 @@ def _tables(content: dict[str, Any], label_field: str) -> Foreign:
     frame = pd.DataFrame({"filepath": content["filepath"], "key": keys})
     task: Task = "classification" if kind == "Classification" else "detection"
     if kind == "Classification":
-        frame["label"] = pd.array(content["labels"]["label"], dtype="str")
+        frame["label"] = pd.array(content["labels"]["label"], dtype=TEXT)
     table, findings, rows = read_samples(frame, task=task, progress=False)
     if task == "detection":
         boxes = _boxes(content, content["labels"], "label_id")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from slicelab.core import NotFoundError, Predictions, SampleTable, did_you_mean
+from slicelab.core import TEXT, NotFoundError, Predictions, SampleTable, did_you_mean
 from slicelab.store._columns import StoredSamples, empty_boxes, read_arrays, read_boxes, read_columns, read_samples
 from slicelab.store._dataset_info import DatasetInfo
 
@@ -22,7 +22,7 @@ def read_table(stored: StoredSamples, info: DatasetInfo, label_field: str) -> Sa
     names = (c.removeprefix("metadata.") for c in columns)
     samples = pd.DataFrame(dict(zip(names, values, strict=True))).set_index("key")
     if is_classification:
-        samples.insert(4, "label", pd.Series(labels, index=samples.index, dtype="str"))
+        samples.insert(4, "label", pd.Series(labels, index=samples.index, dtype=TEXT))
         return SampleTable(info.task, samples, empty_boxes(), info.classes)
     boxes = read_boxes(stored, label_field, samples, ids="label_id")
     return SampleTable(info.task, samples, boxes, info.classes)
@@ -39,7 +39,7 @@ def read_predictions(stored: StoredSamples, info: DatasetInfo, model: str) -> Pr
     paths = ["key", f"{at}.label", f"{at}.confidence", f"{at}.logits"]
     keys, labels, confidences, logits = read_columns(stored, paths)
     frame = pd.DataFrame(
-        {"label": pd.array(labels, dtype="str"), "confidence": np.array(confidences, dtype=np.float64)},
+        {"label": pd.array(labels, dtype=TEXT), "confidence": np.array(confidences, dtype=np.float64)},
         index=pd.Index(keys, name="key"),
     )
     there = frame["label"].notna().to_numpy()

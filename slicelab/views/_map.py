@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
 
-from slicelab.core import FAILURES, Candidate, InvalidInputError, Slice, check_choice
+from slicelab.core import FAILURES, TEXT, Candidate, InvalidInputError, Slice, check_choice
 from slicelab.views._marks import FAILURE, GREY, OKABE_ITO, OTHER, OUTCOME_MARKS, RIGHT
 from slicelab.views._plot_text import plot_text
 from slicelab.views._selection import Rows, caption, check_units, rows_in, rows_of
@@ -184,7 +184,7 @@ def _check_projection(projection: npt.ArrayLike, rows: int) -> npt.NDArray[np.fl
 def _layers(units: pd.DataFrame, colour: str, drawn: npt.NDArray[np.bool_]) -> list[_Layer]:
     failure = units["failure"].to_numpy(dtype=bool)
     if colour == "outcome":
-        return _outcome_layers(units["outcome"].astype(str).to_numpy(), drawn)
+        return _outcome_layers(units["outcome"].astype(TEXT).to_numpy(), drawn)
     column = units[colour]
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return _number_layers(column.to_numpy(dtype=np.float64, na_value=np.nan), failure, drawn)

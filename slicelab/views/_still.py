@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from slicelab.core import FAILURES, Thumbnail
+from slicelab.core import FAILURES, TEXT, Thumbnail
 from slicelab.views._marks import OTHER, OUTCOME_MARKS
 from slicelab.views._safe_html import Safe, safe_html
 from slicelab.views._selection import caption, rows_of, selection_line
@@ -42,7 +42,7 @@ def map_png(
         chosen[:] = False
         chosen[rows_of(units, members)] = True
     draw = ImageDraw.Draw(picture, "RGBA")
-    outcomes = units["outcome"].astype(str).to_numpy(dtype=object)
+    outcomes = units["outcome"].astype(TEXT).to_numpy(dtype=object)
     fails = np.array([outcome in FAILURES for outcome in outcomes], dtype=bool)
     pixels = _to_pixels(places, shown, width * scale, height * scale)
     order = shown[np.lexsort((fails[shown], chosen[shown]))]
@@ -93,7 +93,7 @@ def explorer_html(
 
 
 def _key(units: pd.DataFrame) -> list[Safe]:
-    counts = units["outcome"].astype(str).value_counts()
+    counts = units["outcome"].astype(TEXT).value_counts()
     return [
         safe_html(
             '<span style="margin-right:12px"><span style="color:{colour}">●</span> {name} ({count})</span>',

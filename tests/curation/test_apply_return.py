@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from slicelab.core import (
     BOX_COLUMNS,
+    TEXT,
     AnnotationTask,
     Batch,
     Box,
@@ -58,7 +59,7 @@ def back(*rows, batch_id="B"):
 
 
 def sample_frame(**labels):
-    return pd.DataFrame({"label": pd.Series(labels, dtype="str")}, index=pd.Index(list(labels), name="key"))
+    return pd.DataFrame({"label": pd.Series(labels, dtype=TEXT)}, index=pd.Index(list(labels), name="key"))
 
 
 def box_frame(*rows):
@@ -233,7 +234,7 @@ def test_merging_twice_changes_nothing_more(answers, keep):
     samples = sample_frame(a="", b="", c="")
     boxes = box_frame(*([k, b.label_id, b.label, b.x, b.y, b.width, b.height, b.crowd] for k in "abc" for b in OLD))
     boxes = boxes.astype(
-        {"key": "str", "label_id": "str", "label": "str", "crowd": bool} | dict.fromkeys(("x", "y"), float)
+        {"key": TEXT, "label_id": TEXT, "label": TEXT, "crowd": bool} | dict.fromkeys(("x", "y"), float)
     )
     _, once = merge_labels(samples, boxes, outcome)
     _, twice = merge_labels(samples, once, outcome)

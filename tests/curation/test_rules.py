@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slicelab.core import RuleError
+from slicelab.core import TEXT, RuleError
 from slicelab.curation import evaluate_rule, rule_columns
 
 
@@ -19,7 +19,7 @@ def units():
     """Six units with a missing label, a missing number and a missing truth value."""
     return pd.DataFrame(
         {
-            "label": pd.array(["knife", "fork", "knife", None, "spoon", "Knife block"], dtype="str"),
+            "label": pd.array(["knife", "fork", "knife", None, "spoon", "Knife block"], dtype=TEXT),
             "confidence": [0.9, 0.1, 0.5, 0.4, np.nan, 0.7],
             "failure": [False, True, False, True, True, False],
             "width": np.array([10, 20, 30, 40, 50, 60]),

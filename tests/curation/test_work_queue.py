@@ -11,6 +11,7 @@ from slicelab.core import (
     PREDICTED_BOX_COLUMNS,
     REASONS,
     STATES,
+    TEXT,
     TRANSITIONS,
     Box,
     InvalidInputError,
@@ -24,7 +25,7 @@ from slicelab.curation import add_items, make_batch, move_item
 def units(*rows):
     """A units frame of (unit, key, loss)."""
     frame = pd.DataFrame(rows, columns=["unit", "key", "loss"]).set_index("unit")
-    return frame.astype({"key": "str", "loss": "float64"})
+    return frame.astype({"key": TEXT, "loss": "float64"})
 
 
 def item(unit, state="queued", **values):

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slicelab.core import BOX_COLUMNS, PREDICTED_BOX_COLUMNS, Predictions, SampleTable
+from slicelab.core import BOX_COLUMNS, PREDICTED_BOX_COLUMNS, TEXT, Predictions, SampleTable
 
 
 def _samples(keys, **columns):
-    index = pd.Index(list(keys), name="key", dtype="str")
+    index = pd.Index(list(keys), name="key", dtype=TEXT)
     return pd.DataFrame({"filepath": "", "sha256": "", "width": 100, "height": 100, **columns}, index=index)
 
 
@@ -59,13 +59,13 @@ def _classification(labels, predicted, *, confidence=None, probabilities=None, c
     confidence = [np.nan] * len(labels) if confidence is None else confidence
     frame = pd.DataFrame(
         {
-            "label": pd.Series([predicted[i] for i in there], dtype="str"),
+            "label": pd.Series([predicted[i] for i in there], dtype=TEXT),
             "confidence": np.array([confidence[i] for i in there], dtype=float),
         }
-    ).set_index(pd.Index([keys[i] for i in there], name="key", dtype="str"))
+    ).set_index(pd.Index([keys[i] for i in there], name="key", dtype=TEXT))
     given = None if probabilities is None else np.array(probabilities, dtype=np.float32)[there]
     return (
-        SampleTable("classification", _samples(keys, label=pd.array(labels, dtype="str")), pd.DataFrame(), classes),
+        SampleTable("classification", _samples(keys, label=pd.array(labels, dtype=TEXT)), pd.DataFrame(), classes),
         Predictions("v1", "classification", frame, classes, given),
     )
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from slicelab.core import InvalidInputError, SourceError
+from slicelab.core import TEXT, InvalidInputError, SourceError
 from slicelab.evaluation import classification_units, detection_units, evaluate_with_ray
 from slicelab.evaluation._detection_units import best_confidence
 from slicelab.evaluation._with_ray import _Asked, _evaluated, _levels
@@ -75,14 +75,14 @@ def classes(tmp_path):
     from slicelab.core import Predictions, SampleTable
 
     rng = np.random.default_rng(0)
-    keys = pd.Index([f"k{i:02}" for i in range(100)], name="key", dtype="str")
+    keys = pd.Index([f"k{i:02}" for i in range(100)], name="key", dtype=TEXT)
     label = rng.choice(np.array(["cat", "dog", None], dtype=object), 100, p=[0.5, 0.4, 0.1])
-    samples = pd.DataFrame({"label": pd.Series(label, index=keys, dtype="str")})
+    samples = pd.DataFrame({"label": pd.Series(label, index=keys, dtype=TEXT)})
     said = pd.DataFrame({"label": rng.choice(["cat", "dog"], 100), "confidence": rng.uniform(0.5, 1, 100)}, index=keys)
     part = np.arange(100) % PARTS
     there = (part != 2) & (rng.random(100) < 0.9)
     table = SampleTable("classification", samples, pd.DataFrame(), ("cat", "dog"))
-    predictions = Predictions("v1", "classification", said[there].astype({"label": "str"}), ("cat", "dog"))
+    predictions = Predictions("v1", "classification", said[there].astype({"label": TEXT}), ("cat", "dog"))
     write(tmp_path / "classes" / "labels", samples.reset_index(), part)
     write(tmp_path / "classes" / "predictions", said[there].reset_index(), part[there])
     whole = classification_units(table, predictions)

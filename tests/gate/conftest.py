@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slicelab.core import BOX_COLUMNS, PREDICTED_BOX_COLUMNS, Bar, Predictions, SampleTable, Suite
+from slicelab.core import BOX_COLUMNS, PREDICTED_BOX_COLUMNS, TEXT, Bar, Predictions, SampleTable, Suite
 from slicelab.gate import freeze_case, make_suite
 
 
@@ -23,7 +23,7 @@ def make_table(labels: dict[str, str | None], classes: Sequence[str] = ("cat", "
             "height": 24,
             "label": pd.array(list(labels.values()), dtype=pd.StringDtype(na_value=np.nan)),
         },
-        index=pd.Index(list(labels), name="key", dtype="str"),
+        index=pd.Index(list(labels), name="key", dtype=TEXT),
     )
     return SampleTable("classification", samples, pd.DataFrame(columns=list(BOX_COLUMNS)), tuple(classes))
 
@@ -32,7 +32,7 @@ def make_predictions(said: dict[str, str], *, model: str = "v4", confidence: flo
     """Classification: key -> predicted label."""
     frame = pd.DataFrame(
         {"label": list(said.values()), "confidence": confidence},
-        index=pd.Index(list(said), name="key", dtype="str"),
+        index=pd.Index(list(said), name="key", dtype=TEXT),
     )
     return Predictions(model, "classification", frame, ("cat", "dog"))
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slicelab.core import BOX_COLUMNS, Bar, InvalidInputError, SampleTable, Suite, SuiteError
+from slicelab.core import BOX_COLUMNS, TEXT, Bar, InvalidInputError, SampleTable, Suite, SuiteError
 from slicelab.gate import freeze_case, load_suite, make_suite, run_suite, save_suite, suite_hash
 
 SCHEMA = json.loads(resources.files("slicelab.gate").joinpath("suite.schema.json").read_text("utf-8"))
@@ -49,7 +49,7 @@ def suites(draw):
     keys = draw(st.lists(texts.filter(lambda t: "#" not in t), min_size=1, max_size=5, unique=True))
     frame = pd.DataFrame(
         {"filepath": "f", "sha256": [draw(texts) for _ in keys], "width": 7, "height": 9},
-        index=pd.Index(keys, name="key", dtype="str"),
+        index=pd.Index(keys, name="key", dtype=TEXT),
     )
     rows, units = [], list(keys)
     if task == "classification":

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from slicelab.core import TEXT
+
 OUTCOMES = ("tp", "missed", "spurious", "misclassified", "mislocalised", "duplicate")
 
 
@@ -14,8 +16,8 @@ def units() -> pd.DataFrame:
     """Sixty detection units, ten of each outcome in turn; spurious ones have no label, missed ones no prediction."""
     n = 60
     outcome = np.array(OUTCOMES, dtype=object)[np.arange(n) % 6]
-    label = pd.Series(np.where(np.isin(outcome, ["spurious", "duplicate"]), None, "cup"), dtype="str")
-    prediction = pd.Series(np.where(outcome == "missed", None, "cup"), dtype="str")
+    label = pd.Series(np.where(np.isin(outcome, ["spurious", "duplicate"]), None, "cup"), dtype=TEXT)
+    prediction = pd.Series(np.where(outcome == "missed", None, "cup"), dtype=TEXT)
     frame = pd.DataFrame(
         {
             "key": [f"{i // 6}.png" for i in range(n)],

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from slicelab.core import BOX_COLUMNS, Bar, SampleTable
+from slicelab.core import BOX_COLUMNS, TEXT, Bar, SampleTable
 from slicelab.gate import freeze_case, make_suite, save_suite
 
 PEER = "import sys, pandas; print(len(pandas.read_csv(sys.argv[1])))"
@@ -44,7 +44,7 @@ def make(folder: Path, *, n: int, n_cases: int, seed: int = 0) -> tuple[Path, Pa
             "height": 32,
             "label": [classes[i] for i in labels],
         },
-        index=pd.Index(keys, name="key", dtype="str"),
+        index=pd.Index(keys, name="key", dtype=TEXT),
     )
     table = SampleTable("classification", samples, pd.DataFrame(columns=list(BOX_COLUMNS)), tuple(classes))
     cases = [

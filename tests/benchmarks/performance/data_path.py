@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from slicelab.core import TEXT
 from tests.benchmarks.performance.measure import Steps, compare, python, spread
 
 if TYPE_CHECKING:
@@ -255,9 +256,9 @@ def classified(n: int) -> tuple[SampleTable, Predictions]:
     rng = np.random.default_rng(0)
     samples = _samples(n)
     samples["label"] = _labels(rng, n).to_numpy()
-    samples["label"] = samples["label"].astype("str")
+    samples["label"] = samples["label"].astype(TEXT)
     said = {"label": _labels(rng, n).to_numpy(), "confidence": rng.random(n)}
-    frame = pd.DataFrame(said, index=samples.index).astype({"label": "str"})
+    frame = pd.DataFrame(said, index=samples.index).astype({"label": TEXT})
     table = SampleTable("classification", samples, pd.DataFrame(columns=list(BOX_COLUMNS)), CLASSES)
     return table, Predictions("v3", "classification", frame, CLASSES, sha256="a")
 
@@ -315,19 +316,19 @@ def _database() -> Iterator[Datasets]:
 
 
 def _samples(n: int) -> pd.DataFrame:
-    keys = pd.Index([f"{i:07d}.jpg" for i in range(n)], name="key", dtype="str")
+    keys = pd.Index([f"{i:07d}.jpg" for i in range(n)], name="key", dtype=TEXT)
     paths = [f"/data/pictures/{key}" for key in keys]
     return pd.DataFrame({"filepath": paths, "sha256": "0" * 64, "width": WIDTH, "height": HEIGHT}, index=keys)
 
 
 def _labels(rng: np.random.Generator, n: int) -> pd.Series[str]:
-    return pd.Series(np.array(CLASSES)[rng.integers(0, len(CLASSES), n)], dtype="str")
+    return pd.Series(np.array(CLASSES)[rng.integers(0, len(CLASSES), n)], dtype=TEXT)
 
 
 def _boxes(samples: pd.DataFrame, ids: str, labels: pd.Series[str], xywh: np.ndarray) -> pd.DataFrame:
     frame = pd.DataFrame(xywh, columns=["x", "y", "width", "height"])
-    frame.insert(0, "key", pd.Series(np.repeat(samples.index.to_numpy(object), BOXES), dtype="str"))
-    frame.insert(1, ids, pd.Series([str(i) for i in range(len(frame))], dtype="str"))
+    frame.insert(0, "key", pd.Series(np.repeat(samples.index.to_numpy(object), BOXES), dtype=TEXT))
+    frame.insert(1, ids, pd.Series([str(i) for i in range(len(frame))], dtype=TEXT))
     frame.insert(2, "label", labels)
     return frame
 
