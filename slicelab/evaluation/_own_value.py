@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from slicelab.core import OWN_METRICS, InvalidInputError
-from slicelab.evaluation._compare_models import PairedDifference, difference_of_draws
 from slicelab.evaluation._intervals import MetricValue, percentile_interval
 
 OWN_RESAMPLES = 200
@@ -45,15 +44,6 @@ def own_value(name: str, units: pd.DataFrame, images: Sequence[str], *, confiden
     draws = np.array([_call(name, units.iloc[rows]) for rows in _resamples(units, images)])
     low, high = percentile_interval(draws, confidence=confidence)
     return MetricValue(value, min(low, value), max(high, value), n, failures)
-
-
-def compare_own(
-    name: str, units: pd.DataFrame, baseline: pd.DataFrame, images: Sequence[str], *, confidence: float
-) -> PairedDifference:
-    """Return how much a registered metric differs between two models, drawing the same images for both."""
-    pairs = zip(_resamples(units, images), _resamples(baseline, images), strict=True)
-    draws = np.array([_call(name, units.iloc[a]) - _call(name, baseline.iloc[b]) for a, b in pairs])
-    return difference_of_draws(_call(name, units) - _call(name, baseline), draws, confidence=confidence)
 
 
 def _call(name: str, units: pd.DataFrame) -> float:

@@ -40,7 +40,7 @@ def test_paired_bootstrap_sees_what_unpaired_intervals_hide():
     found = paired_bootstrap(better, base, lambda sums: sums[:, 0] / 60)
     assert found.difference == pytest.approx((better - base).mean())
     assert 0.5 < found.low < found.difference < found.high < 1.5
-    assert found.p_value == pytest.approx(2 / 1001)
+    assert 0 < found.p_value < 1e-6  # all 60 images point one way: one swap in 2**59 does as much
 
 
 def test_paired_bootstrap_of_equal_models_shows_nothing():
