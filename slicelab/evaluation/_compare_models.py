@@ -205,9 +205,9 @@ def difference_of_draws(
 
 def expanded(confidence: float, n_groups: int) -> float:
     """Return the share of draws between the percentiles that n_groups groups need for a confidence."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    far = float(t.ppf(0.5 + confidence / 2, n_groups - 1)) * math.sqrt(n_groups / (n_groups - 1))
+    far = float(stdtrit(n_groups - 1, 0.5 + confidence / 2)) * math.sqrt(n_groups / (n_groups - 1))
     return min(1 - 2 * NormalDist().cdf(-far), 1 - 1e-9)
 
 
@@ -283,9 +283,9 @@ def _design_effect(net: Codes, sizes: Codes, flips: int, *, confidence: float) -
 
 
 def _student_to_normal(confidence: float, freedom: float) -> float:
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    return float(t.ppf(0.5 + confidence / 2, freedom)) / NormalDist().inv_cdf(0.5 + confidence / 2)
+    return float(stdtrit(freedom, 0.5 + confidence / 2)) / NormalDist().inv_cdf(0.5 + confidence / 2)
 
 
 def _adjusted_wald(only_a: float, only_b: float, n: float, z: float) -> tuple[float, float]:

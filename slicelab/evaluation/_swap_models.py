@@ -45,10 +45,10 @@ def swap_sums(net: npt.NDArray[np.int64]) -> float:
         return 1.0
     total = abs(int(net.sum()))
     if sizes.max() == sizes.min():
-        from scipy.stats import binomtest
+        from scipy.special import bdtr
 
-        ahead = (total // int(sizes[0]) + len(sizes)) // 2
-        return float(binomtest(ahead, len(sizes), 0.5).pvalue)
+        behind = (len(sizes) - total // int(sizes[0])) // 2
+        return min(1.0, 2 * float(bdtr(behind, len(sizes), 0.5)))
     step = int(np.gcd.reduce(sizes))
     tail = 2 * _lower_tail(sizes // step, total // step)
     return min(1.0, max(tail, 2.0 ** (1 - len(sizes)), _LEAST)) if total else 1.0
