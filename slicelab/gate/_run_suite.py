@@ -68,8 +68,8 @@ def run_suite(
 
         A case that can be judged under both models has a baseline, a change and a raw p-value (McNemar's exact
         test for shares of units; else, and where units share a group, the models swapped in whole groups) and the
-        units that flipped. "regressed" and
-        "improved" hold after Holm's correction over all such cases, at 1 - the bar's confidence.
+        units that flipped. "regressed" and "improved" hold after Holm's correction over all such cases, at 1 - the
+        bar's confidence.
 
     Raises
     ------

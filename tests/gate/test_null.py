@@ -128,7 +128,7 @@ def test_the_gate_compares_objects_by_image(small):
 
 
 def test_equal_models_differ_in_few_resampled_metrics(small):
-    """40 pairs of equal models on 15 images, whose boxes are wrong together: p < .05 in 5 %, plus three errors."""
+    """30 pairs of equal models on 15 images, whose boxes are wrong together: p < .05 in 5 %, plus three errors."""
     random = np.random.default_rng(12)
     images = [f"{i:02}" for i in range(15)]
     boxes = small.boxes([(k, f"{j}", "cat", 20 * j) for k in images for j in range(4)])
@@ -137,7 +137,7 @@ def test_equal_models_differ_in_few_resampled_metrics(small):
     bars.append(Bar("false_positives_per_image", at_most=1))
     cases = [freeze_case(bar.metric, suite="s", members=images, table=table, bar=bar) for bar in bars]
     suite, low = make_suite("s", cases, table), []
-    for _ in range(40):
+    for _ in range(30):
         models = []
         misses, spurious = clustered(random, 15, 4), random.integers(0, 3, (2, 15))
         for name, missed, n in zip(("v4", "v3"), misses, spurious, strict=True):

@@ -161,8 +161,8 @@ def interval(times: int) -> Iterator[str]:
         cell = (kind, n_groups, mean, correlation, only_a, only_b)
         found = _cell(*cell, times)
         if found[0] < 0.93 or max(found[1:3]) > 0.035:
-            # It may be chance: what counts is drawn anew, ten times as often.
-            found = _cell(*cell, 10 * times, seed=2)
+            # It may be chance: what counts is drawn anew, twenty times as often.
+            found = _cell(*cell, 20 * times, seed=2)
         rows.append((*cell, *found))
     columns = ["sizes", "groups", "units", "correlation", "only_a", "only_b"]
     columns += ["covers", "no_worse_than", "improves_on", "width", "ungrouped"]
