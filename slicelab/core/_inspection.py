@@ -48,7 +48,7 @@ class Inspection:
     size, failures
         Units in the group and failures among them.
     interval
-        Wilson's at 95 % for the failure rate; (nan, nan) for an empty group.
+        At 95 % for the failure rate, by groups of units that aren't independent; (nan, nan) where there are no units.
     rest_rate
         Failure rate of the rest; NaN where there is none.
     confusions
@@ -56,7 +56,10 @@ class Inspection:
     agreement
         Which models fail: "both", "only v3", ...; empty for one model.
     contrasts
-        Columns in which the group differs, most different first.
+        Columns in which the units differ by more than two standard errors, most different first. The standard errors
+        count groups: what the objects of two images have in common is no contrast.
+    n_groups
+        Groups behind the units, such as images behind objects; None: not known.
     """
 
     size: int
@@ -66,3 +69,4 @@ class Inspection:
     confusions: tuple[Share, ...] = ()
     agreement: tuple[Share, ...] = ()
     contrasts: tuple[Contrast, ...] = ()
+    n_groups: int | None = None

@@ -202,9 +202,9 @@ _Found = dict[str, tuple[str | None, tuple[Box, ...] | None, float]]
 
 
 def answer_frame(by_task: Mapping[str, Sequence[GivenAnswer]]) -> pd.DataFrame:
-    """Return label answers as `evaluation.agreement` takes them; the units are the tasks."""
-    rows = [(task_id, a.annotator, a.label) for task_id, answers in by_task.items() for a in answers]
-    return pd.DataFrame(rows, columns=["unit", "annotator", "label"], dtype=TEXT)
+    """Return label answers as `evaluation.agreement` takes them; the units are the tasks, the groups their images."""
+    rows = [(task_id, a.annotator, a.label, a.task.key) for task_id, answers in by_task.items() for a in answers]
+    return pd.DataFrame(rows, columns=["unit", "annotator", "label", "group"], dtype=TEXT)
 
 
 def _of_labels(by_task: Mapping[str, Sequence[GivenAnswer]], method: Method) -> _Found:

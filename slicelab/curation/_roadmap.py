@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import Slice, check_fraction
-from slicelab.evaluation import wilson_interval
+from slicelab.core import Slice, check_fraction, group_codes
+from slicelab.evaluation import proportion_interval
 
 COLUMNS = ("slice", "points", "low", "high", "units", "failures", "alone", "overlap", "action", "why")
 
@@ -24,6 +24,7 @@ def roadmap(units: pd.DataFrame, slices: Sequence[Slice], *, confidence: float =
     ----------
     units
         Units frame of the units that carry a label, columns `label`, `prediction`, `outcome`, `failure`, `confidence`.
+        Units of one `group_id` (without that column: of one `key`) aren't independent.
     slices
         The curated ones. Members that aren't in `units` (another model's spurious boxes) don't count.
     confidence
@@ -35,8 +36,8 @@ def roadmap(units: pd.DataFrame, slices: Sequence[Slice], *, confidence: float =
     units in no slice do; nobody can promise that they never fail.
 
     - `points`: by how many percentage points the headline metric (share of units that are right) rises when the slice
-      is fixed after those above it, each unit counted once; `low`, `high`: the same at the ends of Wilson's interval
-      of the slice's failure rate;
+      is fixed after those above it, each unit counted once; `low`, `high`: the same at the ends of the interval of
+      the slice's failure rate (`proportion_interval`);
     - `units`, `failures`: of the slice that no slice above it holds; `overlap`: members that one above it holds;
     - `alone`: the points if it were the only one fixed;
     - `action`, `why`: one of the queue's reasons, proposed from how the slice fails; a person decides.
@@ -47,7 +48,7 @@ def roadmap(units: pd.DataFrame, slices: Sequence[Slice], *, confidence: float =
     order (Nemhauser, Wolsey & Fisher 1978).
     """
     check_fraction(confidence, "confidence")
-    failure = units["failure"].to_numpy(bool)
+    failure, groups = units["failure"].to_numpy(bool), group_codes(units)
     inside = {s.slice_id: units.index.isin(list(s.members)) for s in slices}
     anywhere = np.logical_or.reduce([np.zeros(len(units), dtype=bool), *inside.values()])
     rest = failure[~anywhere].mean() if (~anywhere).any() else 0.0
@@ -58,9 +59,8 @@ def roadmap(units: pd.DataFrame, slices: Sequence[Slice], *, confidence: float =
         waiting.remove(best)
         mine = inside[best.slice_id] & left
         n, k = int(mine.sum()), int((failure & mine).sum())
-        ends = [
-            100 * n * (end - rest) / len(units) if n else 0.0 for end in wilson_interval(k, n, confidence=confidence)
-        ]
+        interval = _rate_interval(failure[mine], groups[mine], confidence)
+        ends = [100 * n * (end - rest) / len(units) if n else 0.0 for end in interval]
         action, why = propose_action(units[inside[best.slice_id]], rest=rest)
         rows.append(
             {
@@ -78,6 +78,11 @@ def roadmap(units: pd.DataFrame, slices: Sequence[Slice], *, confidence: float =
         )
         left &= ~mine
     return pd.DataFrame(rows, columns=list(COLUMNS)).set_index("slice")
+
+
+def _rate_interval(failure: Bools, groups: npt.NDArray[np.int64], confidence: float) -> tuple[float, float]:
+    codes = np.unique(groups, return_inverse=True)[1]
+    return proportion_interval(np.bincount(codes, weights=failure), np.bincount(codes), confidence=confidence)
 
 
 def _points(failure: Bools, mine: Bools, rest: float) -> float:

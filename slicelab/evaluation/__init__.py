@@ -11,6 +11,7 @@ from slicelab.evaluation._compare_models import (
     paired_bootstrap,
     paired_shares,
 )
+from slicelab.evaluation._compare_own import compare_own
 from slicelab.evaluation._confidence_metrics import CONFIDENCE_METRICS, confidence_sums, label_ranks
 from slicelab.evaluation._consensus import METHODS, BoxConsensus, Method, box_consensus, consensus
 from slicelab.evaluation._detection_units import detection_units
@@ -30,12 +31,13 @@ from slicelab.evaluation._mean_average_precision import (
     mean_average_precision,
     nan_mean,
     rank_predictions,
+    swap_ranked,
 )
 from slicelab.evaluation._measure_detection import MACRO_METRICS, Selection, f1_of, macro_of
 from slicelab.evaluation._metric_value import metric_value
 from slicelab.evaluation._overall import confusion, overall
-from slicelab.evaluation._own_value import compare_own
 from slicelab.evaluation._surroundings import SURROUNDINGS, surroundings
+from slicelab.evaluation._swap_models import swap_test
 from slicelab.evaluation._with_ray import evaluate_with_ray
 
 __all__ = [
@@ -88,6 +90,8 @@ __all__ = [
     "resampled_weights",
     "same_boxes",
     "surroundings",
+    "swap_ranked",
+    "swap_test",
     "who_fails",
     "wilson_interval",
 ]

@@ -13,11 +13,14 @@ import pandas as pd
 
 from slicelab.core import TEXT, Box, InvalidInputError, listed
 from slicelab.evaluation._group_boxes import SAME_OBJECT, group_boxes, pair_boxes
-from slicelab.evaluation._intervals import wilson_interval
+from slicelab.evaluation._intervals import bootstrap_interval, proportion_interval
 
 NOTHING = ""
 """What somebody said of an object that others drew and he or she didn't."""
 _COLUMNS = ("unit", "annotator", "label")
+_NOTHING_KNOWN = (float("nan"), float("nan"))
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,15 @@ class Agreement:
     alpha
         Krippendorff's alpha for nominal values; takes every unit, however many answers it has.
     pairs
-        One row per two annotators: `first`, `second`, `n` (units both answered), `observed`, `cohen` (Cohen's kappa).
+        One row per two annotators: `first`, `second`, `n` (units both answered), `observed` with its 95 % interval
+        `low`, `high`, `cohen` (Cohen's kappa).
     iou
         Mean IoU of the boxes that are the same object; NaN for labels of images.
+    observed_interval, alpha_interval
+        At 95 %. Units of one group (the objects of an image) aren't independent, so groups are what is counted, and
+        what is drawn again for alpha.
+    n_groups
+        Groups behind the units.
 
     Notes
     -----
@@ -53,16 +62,25 @@ class Agreement:
     alpha: float
     pairs: pd.DataFrame
     iou: float = float("nan")
+    observed_interval: tuple[float, float] = _NOTHING_KNOWN
+    alpha_interval: tuple[float, float] = _NOTHING_KNOWN
+    n_groups: int = 0
 
     def __str__(self) -> str:
         if not self.n_units:
             return "no unit was answered by two annotators"
         boxes = "" if np.isnan(self.iou) else f", boxes of the same object overlap by {self.iou:.2f}"
+        groups = f" in {self.n_groups} groups" if 0 < self.n_groups < self.n_units else ""
         return (
-            f"{self.n_annotators} annotators, {self.n_units} units with two answers or more: {self.observed:.0%} of "
-            f"the pairs agree, Krippendorff's alpha {self.alpha:.3f}, Fleiss' kappa {self.fleiss:.3f} "
+            f"{self.n_annotators} annotators, {self.n_units} units{groups} with two answers or more: "
+            f"{self.observed:.0%}{_ends(self.observed_interval, '.0%')} of the pairs agree, Krippendorff's alpha "
+            f"{self.alpha:.3f}{_ends(self.alpha_interval, '.3f')}, Fleiss' kappa {self.fleiss:.3f} "
             f"({self.fleiss_units} units){boxes}"
         )
+
+
+def _ends(interval: tuple[float, float], form: str) -> str:
+    return "" if np.isnan(interval).any() else f" ({interval[0]:{form}} to {interval[1]:{form}})"
 
 
 def agreement(answers: pd.DataFrame) -> Agreement:
@@ -71,7 +89,8 @@ def agreement(answers: pd.DataFrame) -> Agreement:
     Parameters
     ----------
     answers
-        One row per answer with the columns `unit`, `annotator`, `label` (text); nobody answers a unit twice.
+        One row per answer with the columns `unit`, `annotator`, `label` (text); nobody answers a unit twice. With a
+        column `group`: units of one group aren't independent; else every unit is a group of its own.
 
     Raises
     ------
@@ -87,18 +106,22 @@ def agreement(answers: pd.DataFrame) -> Agreement:
     if several.empty:
         nan = float("nan")
         return Agreement(0, 0, 0, nan, nan, 0, nan, _pairs(several))
-    counts = _counts(several)
+    counts, groups = _counts(several), _unit_groups(several)
     n = counts.sum(axis=1)
     fleiss, fleiss_units = _fleiss(counts)
+    equal, pairs = (counts * (counts - 1)).sum(axis=1), n * (n - 1)
     return Agreement(
         n_units=len(counts),
         n_annotators=several["annotator"].nunique(),
         n_answers=len(several),
-        observed=float((counts * (counts - 1)).sum() / (n * (n - 1)).sum()),
+        observed=float(equal.sum() / pairs.sum()),
         fleiss=fleiss,
         fleiss_units=fleiss_units,
         alpha=_alpha(counts),
         pairs=_pairs(several),
+        observed_interval=_share_interval(equal / 2, pairs / 2, groups),
+        alpha_interval=_alpha_interval(counts, groups),
+        n_groups=int(groups.max()) + 1,
     )
 
 
@@ -118,18 +141,18 @@ def box_answers(
     -------
     answers
         One row per object and annotator who looked at its image, as `agreement` takes it; `label` is `NOTHING` where
-        the annotator drew nothing there.
+        the annotator drew nothing there, `group` the image.
     iou
         Mean IoU over the pairs of boxes of the same object, NaN without any.
     """
-    rows: list[tuple[str, str, str]] = []
+    rows: list[tuple[str, str, str, str]] = []
     overlaps: list[float] = []
     for image, boxes in answers.items():
         for n, group in enumerate(group_boxes(boxes, iou=iou)):
-            rows += [(f"{image}#{n}", who, group[who].label if who in group else NOTHING) for who in boxes]
+            rows += [(f"{image}#{n}", who, group[who].label if who in group else NOTHING, image) for who in boxes]
             for one, other in combinations(group.values(), 2):
                 overlaps += [overlap for *_, overlap in pair_boxes([one], [other], iou=0.0)]
-    frame = pd.DataFrame(rows, columns=list(_COLUMNS), dtype=TEXT)
+    frame = pd.DataFrame(rows, columns=[*_COLUMNS, "group"], dtype=TEXT)
     return frame, float(np.mean(overlaps)) if overlaps else float("nan")
 
 
@@ -141,12 +164,13 @@ def annotator_quality(answers: pd.DataFrame, right: pd.DataFrame) -> pd.DataFram
     answers
         As `agreement` takes it.
     right
-        One row per answer to a gold probe: `annotator` and `right` (share of it that is right, [0, 1]).
+        One row per answer to a gold probe: `annotator` and `right` (share of it that is right, [0, 1]). With a column
+        `group`, or else `key`: probes that share it aren't independent.
 
     Returns
     -------
     DataFrame, index `annotator`, sorted: `answers`, `probes`, `accuracy` (mean of `right`; NaN without probes), `low`,
-    `high` (Wilson's 95 % interval of it), `agrees` (share of the pairs with others' answers that are equal).
+    `high` (its 95 % interval), `agrees` (share of the pairs with others' answers that are equal).
     """
     _check(answers)
     rows = []
@@ -154,8 +178,9 @@ def annotator_quality(answers: pd.DataFrame, right: pd.DataFrame) -> pd.DataFram
     both = answers.merge(answers, on="unit", suffixes=("", "_other"))
     both = both[both["annotator"] != both["annotator_other"]]
     for person in people:
-        scores = right.loc[right["annotator"] == person, "right"].astype("float64")
-        low, high = wilson_interval(float(scores.sum()), len(scores))
+        probes = right[right["annotator"] == person]
+        scores = probes["right"].to_numpy(np.float64)
+        low, high = _share_interval(scores, np.ones(len(scores)), _probe_groups(probes))
         mine = both[both["annotator"] == person]
         agrees = float((mine["label"] == mine["label_other"]).mean()) if len(mine) else float("nan")
         n = int((answers["annotator"] == person).sum())
@@ -181,6 +206,44 @@ def _counts(answers: pd.DataFrame) -> npt.NDArray[np.int64]:
     return np.asarray(table.sort_index(axis=1).to_numpy(), dtype=np.int64)
 
 
+def _unit_groups(answers: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Return the group of each unit in the order of `_counts`, int64 from 0."""
+    column = "group" if "group" in answers else "unit"
+    named = answers.groupby("unit")[column].first()
+    return np.asarray(pd.factorize(named)[0], dtype=np.int64)
+
+
+def _probe_groups(probes: pd.DataFrame) -> npt.NDArray[np.int64]:
+    column = next((c for c in ("group", "key") if c in probes), None)
+    named = np.arange(len(probes)) if column is None else probes[column]
+    return np.asarray(pd.factorize(named)[0], dtype=np.int64)
+
+
+def _share_interval(k: npt.ArrayLike, n: npt.ArrayLike, groups: npt.NDArray[np.int64]) -> tuple[float, float]:
+    successes, trials = (np.bincount(groups, weights=np.asarray(v, np.float64)) for v in (k, n))
+    return proportion_interval(successes, trials)
+
+
+def _alpha_interval(counts: npt.NDArray[np.int64], groups: npt.NDArray[np.int64]) -> tuple[float, float]:
+    """Return the bootstrap interval of Krippendorff's alpha, (nan, nan) of one group or one label."""
+    if groups.max() < 1 or (counts.sum(axis=0) > 0).sum() < 2:
+        return _NOTHING_KNOWN
+    n = counts.sum(axis=1)
+    unlike = (n**2 - (counts**2).sum(axis=1)) / (n - 1)
+    sums = np.zeros((int(groups.max()) + 1, 1 + counts.shape[1]))
+    np.add.at(sums, groups, np.column_stack([unlike, counts]))
+    return bootstrap_interval(sums, _alpha_of)
+
+
+def _alpha_of(sums: Floats) -> Floats:
+    """Krippendorff's nominal alpha of sums (r, 1 + labels): disagreement, and answers per label; NaN with one label."""
+    answers = sums[:, 1:].sum(axis=1)
+    expected = answers**2 - (sums[:, 1:] ** 2).sum(axis=1)
+    ratio = np.divide(sums[:, 0] * (answers - 1), expected, out=np.full(len(sums), np.nan), where=expected > 0)
+    alpha: Floats = 1 - ratio
+    return alpha
+
+
 def _fleiss(counts: npt.NDArray[np.int64]) -> tuple[float, int]:
     from statsmodels.stats.inter_rater import fleiss_kappa
 
@@ -204,6 +267,7 @@ def _pairs(answers: pd.DataFrame) -> pd.DataFrame:
     from sklearn.metrics import cohen_kappa_score
 
     wide = answers.pivot(index="unit", columns="annotator", values="label")
+    groups = pd.Series(_unit_groups(answers), index=wide.index)
     rows: list[tuple[Any, ...]] = []
     for first, second in combinations(sorted(wide.columns), 2):
         both = wide[[first, second]].dropna()
@@ -212,5 +276,8 @@ def _pairs(answers: pd.DataFrame) -> pd.DataFrame:
         one, other = both[first].astype(TEXT), both[second].astype(TEXT)
         several = len(set(one) | set(other)) > 1
         kappa = float(cohen_kappa_score(one, other)) if several else float("nan")
-        rows.append((first, second, len(both), float((one == other).mean()), kappa))
-    return pd.DataFrame(rows, columns=["first", "second", "n", "observed", "cohen"])
+        equal = (one == other).to_numpy(np.float64)
+        codes = np.asarray(pd.factorize(groups.loc[both.index])[0], dtype=np.int64)
+        ends = _share_interval(equal, np.ones(len(equal)), codes)
+        rows.append((first, second, len(both), float(equal.mean()), *ends, kappa))
+    return pd.DataFrame(rows, columns=["first", "second", "n", "observed", "low", "high", "cohen"])

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import TEXT, Contrast, Inspection, Share
-from slicelab.evaluation._intervals import wilson_interval
+from slicelab.core import TEXT, Contrast, Inspection, Share, group_codes
+from slicelab.evaluation._intervals import proportion_interval
 
 _OUTCOMES = (
     "key",
@@ -28,6 +28,8 @@ _MANY = 200
 _TOP = 8
 _LEAST_EFFECT = 0.2
 """Cohen's "small": differences below it are noise to a reader."""
+_LEAST_ERRORS = 1.96
+"""Standard errors by group that a difference must reach: what few groups have in common is chance."""
 
 Ints = npt.NDArray[np.int64]
 
@@ -75,13 +77,15 @@ class Background:
     Parameters
     ----------
     units
-        The units frame. Columns of few texts, truth values or numbers are compared.
+        The units frame. Columns of few texts, truth values or numbers are compared. Units of one `group_id` (without
+        that column: of one `key`) aren't independent.
     failures
         One bool column per model, index as `units`; None: one model.
     """
 
     def __init__(self, units: pd.DataFrame, failures: pd.DataFrame | None = None) -> None:
         self._failure = units["failure"].to_numpy(dtype=bool)
+        self._groups = group_codes(units)
         fails = pd.Series(units["label"].astype(TEXT).fillna("nothing"), index=units.index)
         pairs = fails + " \N{RIGHTWARDS ARROW} " + units["prediction"].astype(TEXT).fillna("nothing")
         self._pairs = _texts(pairs.where(self._failure))
@@ -102,17 +106,41 @@ class Background:
         inside = np.asarray(rows, dtype=np.int64)
         size, rest = len(inside), len(self._failure) - len(inside)
         failures = int(self._failure[inside].sum())
+        groups = np.unique(self._groups[inside], return_inverse=True)[1]
         contrasts = [self._contrast(name, column, inside) for name, column in self._columns.items()]
         found = sorted((c for c in contrasts if c and abs(c.effect) >= _LEAST_EFFECT), key=lambda c: -abs(c.effect))
+        found = [c for c in found if self._errors(c, inside) >= _LEAST_ERRORS]
+        interval = proportion_interval(np.bincount(groups, weights=self._failure[inside]), np.bincount(groups))
         return Inspection(
             size=size,
             failures=failures,
-            interval=wilson_interval(failures, size) if size else (np.nan, np.nan),
+            interval=interval if size else (np.nan, np.nan),
             rest_rate=(int(self._failure.sum()) - failures) / rest if rest else np.nan,
             confusions=self._shares(self._pairs, inside)[:_TOP],
             agreement=self._shares(self._who, inside) if self._who else (),
             contrasts=tuple(found[:_TOP]),
+            n_groups=int(groups.max()) + 1 if size else 0,
         )
+
+    def _errors(self, contrast: Contrast, inside: Ints) -> float:
+        """Return how many standard errors lie between the units and the rest.
+
+        The errors are those of a score test: what each group adds to the difference is counted from the mean of all
+        units, as if there were no difference. So units of few groups don't look certain where they are all alike.
+        """
+        column = self._columns[contrast.column]
+        if isinstance(column, _Numbers):
+            values, there = column.values, column.there
+        else:
+            values = (column.codes == column.names.index(contrast.value) + 1).astype(np.float64)
+            there = column.codes > 0
+        mine = np.zeros(len(there), dtype=bool)
+        mine[inside] = True
+        mine, others = mine & there, ~mine & there
+        weights = mine / mine.sum() - others / others.sum()
+        added = np.bincount(self._groups, weights=weights * (values - values[there].mean()))
+        error = float(np.sqrt((added**2).sum()))
+        return abs(contrast.inside - contrast.outside) / error if error > 0 else np.inf
 
     def _shares(self, column: _Texts, inside: Ints) -> tuple[Share, ...]:
         counts = np.bincount(column.codes[inside], minlength=len(column.names) + 1)[1:]

@@ -158,6 +158,36 @@ class RankedPredictions:
         return result
 
 
+def swap_ranked(mine: RankedPredictions, other: RankedPredictions) -> RankedPredictions:
+    """Put two models' predictions on the same images side by side, so that each image can take either's.
+
+    Parameters
+    ----------
+    mine, other
+        Of the same labels, images, classes and IoU thresholds.
+
+    Returns
+    -------
+    RankedPredictions on twice as many images: first each image with `mine`, then each with `other`. Weights of 1 and 0
+    say whose predictions an image takes. Within a class boxes are merged by their rank under either model, as average
+    precision takes nothing else from confidences and two models' confidences needn't be on one scale.
+    """
+    both = (mine, other)
+    label = [np.repeat(np.arange(len(r.classes)), np.diff(r.bounds)) for r in both]
+    rank = [np.arange(len(r.image)) - r.bounds[c] for r, c in zip(both, label, strict=True)]
+    order = np.lexsort((np.concatenate(rank), np.concatenate(label)))
+    return RankedPredictions(
+        classes=mine.classes,
+        n_images=2 * mine.n_images,
+        image=np.concatenate([mine.image, other.image + mine.n_images])[order],
+        bounds=mine.bounds + other.bounds,
+        hit=np.concatenate([mine.hit, other.hit], axis=1)[:, order],
+        ignored=np.concatenate([mine.ignored, other.ignored], axis=1)[:, order],
+        label_image=np.concatenate([mine.label_image, mine.label_image + mine.n_images]),
+        label_class=np.concatenate([mine.label_class, mine.label_class]),
+    )
+
+
 def rank_predictions(
     boxes: pd.DataFrame,
     predicted: pd.DataFrame,

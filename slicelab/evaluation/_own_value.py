@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from slicelab.core import OWN_METRICS, InvalidInputError, group_codes, image_group_codes
-from slicelab.evaluation._compare_models import PairedDifference, difference_of_draws
 from slicelab.evaluation._intervals import MetricValue, group_interval
 
 OWN_RESAMPLES = 200
@@ -55,24 +54,6 @@ def own_value(
     n_groups = int(image_group_codes(pd.Index(list(images), dtype=object), units, groups).max(initial=-1)) + 1
     interval = group_interval(value, draws, n=n_groups, confidence=confidence)
     return MetricValue(value, *interval, n, failures, len(np.unique(group_codes(units, groups)[members])))
-
-
-def compare_own(
-    name: str,
-    units: pd.DataFrame,
-    baseline: pd.DataFrame,
-    images: Sequence[str],
-    *,
-    confidence: float,
-    groups: Mapping[str, str] | pd.Series | None = None,
-) -> PairedDifference:
-    """Return how much a registered metric differs between two models, drawing the same groups for both.
-
-    `groups` must be given where an image may be without units under one of the models.
-    """
-    pairs = zip(_resamples(units, images, groups), _resamples(baseline, images, groups), strict=True)
-    draws = np.array([_call(name, units.iloc[a]) - _call(name, baseline.iloc[b]) for a, b in pairs])
-    return difference_of_draws(_call(name, units) - _call(name, baseline), draws, confidence=confidence)
 
 
 def _call(name: str, units: pd.DataFrame) -> float:

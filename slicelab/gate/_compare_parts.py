@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import OWN_METRICS, InvalidInputError
+from slicelab.core import GROUP_ID, OWN_METRICS, InvalidInputError, group_codes
 from slicelab.evaluation import (
     CONFIDENCE_METRICS,
     IOU_THRESHOLDS,
@@ -27,12 +27,16 @@ from slicelab.evaluation import (
     paired_shares,
     rank_predictions,
     resampled_weights,
+    swap_ranked,
+    swap_test,
 )
 from slicelab.gate._evaluate_suite import Part
 
 RESAMPLES_PER_CASE = 50
+AP_RESAMPLES = 400
 
 Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
 
 
 def compare(name: str, part: Part, baseline: Part, *, n_cases: int, confidence: float) -> PairedDifference:
@@ -52,23 +56,41 @@ def compare(name: str, part: Part, baseline: Part, *, n_cases: int, confidence: 
     Returns
     -------
     PairedDifference
-        Value less the baseline's, its interval and the two-sided p-value. Shares of units: `paired_shares`, with
-        McNemar's exact test. All others: the paired bootstrap by image, whose p can't go below 2 / (resamples + 1).
-        Average precision, whose resamples are dear, has 1000 at most; a user's own metric 200.
+        Value less the baseline's, its interval and the two-sided p-value; what shares a group isn't independent.
+        Shares of units: `paired_shares`. All others: `paired_bootstrap`, or the same with fewer resamples where they
+        are dear: 400 of average precision, 200 of a user's own metric.
     """
     n_resamples = max(1000, RESAMPLES_PER_CASE * n_cases)
     if part.is_unit_share(name):
         # A share of failures grows as a share of successes falls.
-        found = paired_shares(_failures(part, name), _failures(baseline, name), confidence=confidence)
+        (mine, groups), (base, _) = _failures(part, name), _failures(baseline, name)
+        found = paired_shares(mine, base, groups, confidence=confidence)
         return found if name == "error_rate" else _negative(found)
+    groups = image_groups(part, baseline)
     if name in OWN_METRICS:
-        return compare_own(name, part.own_units(), baseline.own_units(), part.images, confidence=confidence)
+        return compare_own(name, part.own_units(), baseline.own_units(), part.images, groups, confidence=confidence)
     if name in ("ap50", "map"):
-        return _compare_average_precision(
-            name, part, baseline, n_resamples=min(max(200, RESAMPLES_PER_CASE * n_cases), 1000), confidence=confidence
-        )
-    mine, base, statistic = _sums(name, part, baseline)
-    return paired_bootstrap(mine, base, statistic, n_resamples=n_resamples, confidence=confidence)
+        return _compare_average_precision(name, part, baseline, groups, confidence=confidence)
+    sums, base_sums, statistic = _sums(name, part, baseline)
+    return paired_bootstrap(sums, base_sums, statistic, groups, n_resamples=n_resamples, confidence=confidence)
+
+
+def n_groups(name: str, part: Part) -> int:
+    """Return how many groups stand behind the units, or images, that a metric takes."""
+    if part.is_unit_share(name):
+        return len(np.unique(group_codes(part.units[part.judged])))
+    return len(np.unique(image_groups(part)))
+
+
+def image_groups(*parts: Part) -> Codes:
+    """Return the group of each of the images that the parts share, int64 from 0; one without units is alone."""
+    rows = pd.concat([p.units[["key", GROUP_ID]] if GROUP_ID in p.units else p.units[["key"]] for p in parts])
+    rows = rows.drop_duplicates("key")
+    by_key = pd.Series(group_codes(rows), index=pd.Index(rows["key"], dtype=object))
+    codes = by_key.reindex(pd.Index(parts[0].images, dtype=object)).to_numpy(np.float64)
+    alone = np.isnan(codes)
+    codes[alone] = len(by_key) + np.arange(alone.sum())
+    return codes.astype(np.int64)
 
 
 def _negative(d: PairedDifference) -> PairedDifference:
@@ -121,9 +143,11 @@ def _worst_first(rows: pd.DataFrame) -> tuple[str, ...]:
     return tuple(rows.index[order].tolist())
 
 
-def _failures(part: Part, name: str) -> npt.NDArray[np.bool_]:
-    order = np.argsort(part.units.index[part.judged].to_numpy(str))
-    return part.judged_failures(name)[order]
+def _failures(part: Part, name: str) -> tuple[npt.NDArray[np.bool_], Codes]:
+    """Return of every judged unit, in the order of ids, whether it fails, and its group."""
+    units = part.units[part.judged]
+    order = np.argsort(units.index.to_numpy(str))
+    return part.judged_failures(name)[order], group_codes(units)[order]
 
 
 def _image_counts(part: Part) -> Floats:
@@ -158,19 +182,28 @@ def _macro(sums: Floats, *, name: str, n_classes: int) -> Floats:
 
 
 def _compare_average_precision(
-    name: str, part: Part, baseline: Part, *, n_resamples: int, confidence: float
+    name: str, part: Part, baseline: Part, groups: Codes, *, confidence: float
 ) -> PairedDifference:
     mine, base = (_ranked(name, p) for p in (part, baseline))
-    blocks = [
-        nan_mean(mine.average_precision(w).mean(axis=1)) - nan_mean(base.average_precision(w).mean(axis=1))
-        for w in resampled_weights(len(part.images), n_resamples=n_resamples, seed=0)
+    groups = np.unique(groups, return_inverse=True)[1]
+    n = int(groups.max()) + 1 if len(groups) else 0
+    both = swap_ranked(mine, base)
+
+    def precision(weights: Floats) -> Floats:
+        return nan_mean(both.average_precision(weights).mean(axis=1))
+
+    def swapped(signs: Floats) -> Floats:
+        own = (signs[:, groups] > 0).astype(np.float64)
+        return precision(np.hstack([own, 1 - own])) - precision(np.hstack([1 - own, own]))
+
+    draws = [
+        nan_mean(mine.average_precision(w[:, groups]).mean(axis=1))
+        - nan_mean(base.average_precision(w[:, groups]).mean(axis=1))
+        for w in resampled_weights(n, n_resamples=AP_RESAMPLES, seed=0)
     ]
-    whole = np.ones((1, len(part.images)))
-    difference = nan_mean(mine.average_precision(whole).mean(axis=1)) - nan_mean(
-        base.average_precision(whole).mean(axis=1)
-    )
-    draws = np.concatenate([np.zeros(0), *blocks])
-    return difference_of_draws(float(difference[0]), draws, confidence=confidence)
+    difference = float(swapped(np.ones((1, n)))[0])
+    p = swap_test(difference, swapped, n, n_resamples=AP_RESAMPLES)
+    return difference_of_draws(difference, np.concatenate([np.zeros(0), *draws]), p, n_groups=n, confidence=confidence)
 
 
 def _ranked(name: str, part: Part) -> RankedPredictions:

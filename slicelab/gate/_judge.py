@@ -57,7 +57,9 @@ def judge(
     return verdict, reason
 
 
-def judge_change(bar: Bar, *, change: float, interval: tuple[float, float], n_units: int) -> tuple[Verdict, str]:
+def judge_change(
+    bar: Bar, *, change: float, interval: tuple[float, float], n_units: int, n_groups: int | None = None
+) -> tuple[Verdict, str]:
     """Judge a case whose bar is another model's value, by the difference on the same units.
 
     Parameters
@@ -68,6 +70,9 @@ def judge_change(bar: Bar, *, change: float, interval: tuple[float, float], n_un
         The metric less that of the other model, and its interval at the bar's confidence.
     n_units
         As in `judge`.
+    n_groups
+        Groups behind the units, such as images behind objects. Where there are fewer than units, more of them are
+        what would decide, as more units of the same groups tell little. None: the units are independent.
 
     Returns
     -------
@@ -90,24 +95,31 @@ def judge_change(bar: Bar, *, change: float, interval: tuple[float, float], n_un
     if not bar.strict:
         verdict: Verdict = "pass" if reached(gain) else "fail"
         reason = f"It must be {wanted}: the change is {change:+.4g}; its interval isn't judged."
+    elif not (math.isfinite(low) and math.isfinite(high)):
+        verdict, reason = "inconclusive", f"It must be {wanted}: the change is {change:+.4g}, but has no interval."
     elif reached(low):
         verdict, reason = "pass", f"It must be {wanted}: the whole interval of the change, {shown}, is."
     elif not reached(high):
         verdict, reason = "fail", f"It must be {wanted}: the whole interval of the change, {shown}, isn't."
     else:
         verdict = "inconclusive"
-        reason = f"It must be {wanted}: the interval of the change, {shown}, says neither."
-        gap = abs(gain - least)
         side = gain - low if gain > least else high - gain
-        if gap > _TOLERANCE:
-            # The interval narrows with the square root of n.
-            more = max(math.ceil(n_units * (side / gap) ** 2) - n_units, 1)
-            reason += f" About {more:,} more units would decide it, if the change stayed as it is."
-        else:
-            reason += " No number of units would decide, if the change stayed as it is."
+        reason = f"It must be {wanted}: the interval of the change, {shown}, says neither."
+        reason += _more_to_decide(abs(gain - least), side, n_units=n_units, n_groups=n_groups)
     if verdict == "pass" and n_units < bar.min_units:
         return "inconclusive", f"{reason} But there are {n_units} units, and the bar wants at least {bar.min_units}."
     return verdict, reason
+
+
+def _more_to_decide(gap: float, side: float, *, n_units: int, n_groups: int | None) -> str:
+    if gap <= _TOLERANCE:
+        return " No number of units would decide, if the change stayed as it is."
+    grouped = n_groups is not None and n_groups < n_units
+    n = n_groups if grouped and n_groups is not None else n_units
+    # The interval narrows with the square root of n.
+    more = max(math.ceil(n * (side / gap) ** 2) - n, 1)
+    what = f"groups (such as images) beside these {n:,}" if grouped else "units"
+    return f" About {more:,} more {what} would decide it, if the change stayed as it is."
 
 
 def units_to_decide(

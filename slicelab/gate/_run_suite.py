@@ -22,7 +22,7 @@ from slicelab.core import (
 )
 from slicelab.evaluation import MetricValue, holm
 from slicelab.gate._check_case import CaseChecks
-from slicelab.gate._compare_parts import compare, flips
+from slicelab.gate._compare_parts import compare, flips, n_groups
 from slicelab.gate._evaluate_suite import ModelOnSuite, Part
 from slicelab.gate._hash_case import metric_hash
 from slicelab.gate._judge import judge, judge_change
@@ -67,8 +67,9 @@ def run_suite(
         model's value is judged by the interval of the change; without that model in `against` it is invalid.
 
         A case that can be judged under both models has a baseline, a change and a raw p-value (McNemar's exact
-        test for shares of units; else the paired bootstrap by image) and the units that flipped. "regressed" and
-        "improved" hold after Holm's correction over all such cases, at 1 - the bar's confidence.
+        test for shares of units; else, and where units share a group, the models swapped in whole groups) and the
+        units that flipped. "regressed" and "improved" hold after Holm's correction over all such cases, at 1 - the
+        bar's confidence.
 
     Raises
     ------
@@ -177,7 +178,13 @@ def _judge_against(r: CaseResult, *, other: ModelOnSuite | None, name: str | Non
         )
     if r.change is None or r.change_interval is None:
         return _invalid(r.case, r.reason.strip() or f"It can't be compared with {bar.against}.")
-    verdict, reason = judge_change(bar, change=r.change, interval=r.change_interval, n_units=r.n_units)
+    verdict, reason = judge_change(
+        bar,
+        change=r.change,
+        interval=r.change_interval,
+        n_units=r.n_units,
+        n_groups=n_groups(bar.metric, other.part(r.case.members)),
+    )
     return replace(r, verdict=verdict, reason=reason)
 
 

@@ -42,7 +42,8 @@ def _rate(inspection: Inspection) -> dict[str, Any]:
     rate = inspection.failures / inspection.size
     low, high = inspection.interval
     rest = "" if np.isnan(inspection.rest_rate) else f", the rest {inspection.rest_rate:.1%}"
-    words = f"{inspection.failures:,} of {inspection.size:,}"
+    few = inspection.n_groups is not None and inspection.n_groups < inspection.size
+    words = f"{inspection.failures:,} of {inspection.size:,}" + (f", {inspection.n_groups:,} groups" if few else "")
     value = f"{rate:.1%} ({low:.1%} to {high:.1%}){rest}"
     return {"words": words, "value": value, "inside": rate, "outside": _bar(inspection.rest_rate)}
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 
 from slicelab.core import Box, InvalidInputError
 from slicelab.evaluation import (
@@ -46,6 +47,42 @@ def test_krippendorffs_own_example():
     assert found.alpha == pytest.approx(0.743, abs=5e-4)
     assert (found.n_units, found.n_annotators, found.n_answers) == (11, 4, 40)
     assert len(found.pairs) == 6
+
+
+def test_intervals_count_images_not_objects():
+    """A hundred objects on five images, whose annotators agree on all of an image or on none: as five units say."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for image, agree in enumerate([True, True, False, True, False]):
+        for n in range(20):
+            label = str(rng.choice(["x", "y"]))
+            other = label if agree else {"x": "y", "y": "x"}[label]
+            rows += [(f"{image}#{n}", "a", label, f"{image}"), (f"{image}#{n}", "b", other, f"{image}")]
+    answers = pd.DataFrame(rows, columns=["unit", "annotator", "label", "group"])
+    grouped, alone = agreement(answers), agreement(answers.drop(columns="group"))
+    assert (grouped.n_groups, alone.n_groups, grouped.n_units) == (5, 100, 100)
+    assert (grouped.observed, grouped.alpha) == (alone.observed, alone.alpha) == (0.6, pytest.approx(alone.alpha))
+    assert grouped.alpha_interval[0] < alone.alpha_interval[0] < alone.alpha < alone.alpha_interval[1]
+    assert grouped.alpha_interval[1] > alone.alpha_interval[1]
+    assert "in 5 groups" in str(grouped)
+
+
+def test_alpha_of_resamples_is_krippendorffs():
+    """Of sums over units, drawn again three times: what the `krippendorff` package says of those units."""
+    import krippendorff
+
+    from slicelab.evaluation._agreement import _alpha_interval, _alpha_of
+
+    rng = np.random.default_rng(1)
+    counts = rng.multinomial(4, [0.5, 0.3, 0.2], size=30)
+    unlike = (16 - (counts**2).sum(axis=1)) / 3
+    for _ in range(3):
+        drawn = rng.integers(0, 30, 30)
+        sums = np.column_stack([unlike, counts])[drawn].sum(axis=0)[None]
+        wanted = krippendorff.alpha(value_counts=counts[drawn], level_of_measurement="nominal")
+        assert _alpha_of(sums)[0] == pytest.approx(wanted)
+    low, high = _alpha_interval(counts, np.arange(30))
+    assert low < krippendorff.alpha(value_counts=counts, level_of_measurement="nominal") < high
 
 
 def test_fleiss_own_example():
@@ -107,15 +144,14 @@ def test_dawid_skene_trusts_the_reliable():
 
 
 def test_quality_on_probes():
-    """9 of 10 probes right: 0.9 with Wilson's interval; who answered no probe has none."""
+    """9 of 10 probes right: 0.9, the interval between Wilson's and the exact one; who answered no probe has none."""
     answers = frame([("1", "a", "x"), ("1", "b", "x"), ("2", "a", "x"), ("2", "b", "y")])
     right = pd.DataFrame({"annotator": ["a"] * 10, "right": [1.0] * 9 + [0.0]})
     found = annotator_quality(answers, right)
     assert found.loc["a", ["answers", "probes", "accuracy", "agrees"]].tolist() == [2, 10, 0.9, 0.5]
-    assert (found.loc["a", "low"], found.loc["a", "high"]) == (
-        pytest.approx(0.596, abs=1e-3),
-        pytest.approx(0.982, abs=1e-3),
-    )
+    wilson, exact = (binomtest(9, 10).proportion_ci(method=m) for m in ("wilson", "exact"))
+    assert exact.low - 0.02 <= found.loc["a", "low"] <= wilson.low + 0.01
+    assert wilson.high - 0.01 <= found.loc["a", "high"] <= exact.high + 0.02
     assert np.isnan(found.loc["b", "accuracy"])
 
 
@@ -142,6 +178,7 @@ def test_groups_do_not_depend_on_order():
     answers, overlap = box_answers({"img": {who: tuple(b) for who, b in drawn.items()}})
     assert answers.groupby("unit")["label"].agg(sorted).tolist() == [["x", "x", "x"], ["", "y", "y"]]
     assert 0.6 < overlap < 0.9
+    assert set(answers["group"]) == {"img"}
     assert agreement(answers).observed == pytest.approx((3 + 1) / 6)
 
 

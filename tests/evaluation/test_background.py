@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 
 from slicelab.evaluation import Background, who_fails
 
@@ -67,3 +68,52 @@ def test_nothing_and_everything(units):
     everything = background.compare(np.arange(40))
     assert np.isnan(everything.rest_rate)
     assert everything.contrasts == ()
+
+
+@pytest.mark.parametrize(("n_images", "shown"), [(1, False), (2, False), (10, True)])
+def test_what_a_few_images_have_in_common_is_no_contrast(n_images, shown):
+    """Twenty dark objects among bright ones: from ten images that sets them apart, from one or two it may be chance."""
+    n = 400
+    image = np.append(np.arange(20) % n_images, 100 + np.arange(20, n) // 4)
+    units = pd.DataFrame(
+        {
+            "key": image.astype(str),
+            "group_id": image.astype(str),
+            "label": "cat",
+            "prediction": "cat",
+            "failure": np.arange(n) % 3 == 0,
+            "brightness": np.where(np.arange(n) < 20, 0.1, np.random.default_rng(0).normal(0.9, 0.2, n)),
+            "night": np.arange(n) < 20,
+        },
+        index=pd.Index([f"u{i}" for i in range(n)], name="unit"),
+    )
+    found = Background(units).compare(np.arange(20))
+    assert found.n_groups == n_images
+    assert {c.column for c in found.contrasts} == ({"brightness", "night"} if shown else set())
+
+
+def test_contrasts_of_independent_units_are_those_of_a_score_test():
+    """Columns that differ by 1.8 and by 2.2 standard errors, made of statsmodels' residuals: the second is shown."""
+    n, m = 600, 60
+    inside = np.arange(n) < m
+    rng = np.random.default_rng(3)
+    noise = rng.permutation(np.repeat([-1.0, 1.0], n // 2))
+    columns = {}
+    for name, errors in (("less", 1.8), ("more", 2.2)):
+        low, high = 0.0, 3.0
+        for _ in range(60):
+            shift = (low + high) / 2
+            z = score_errors(noise + shift * inside, inside)
+            low, high = (shift, high) if z < errors else (low, shift)
+        columns[name] = noise + shift * inside
+    keys = [f"{i}" for i in range(n)]
+    units = pd.DataFrame({"key": keys, "label": "a", "prediction": "a", "failure": rng.random(n) < 0.2, **columns})
+    assert [c.column for c in Background(units).compare(np.flatnonzero(inside)).contrasts] == ["more"]
+
+
+def score_errors(values, inside):
+    """Score statistic that the mean doesn't differ, with independent errors of unlike size (White)."""
+    null = sm.OLS(values, np.ones(len(values))).fit()
+    centred = inside - inside.mean()
+    scores = centred * null.resid
+    return scores.sum() / np.sqrt((scores**2).sum())

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 
 from slicelab.core import Bar
 from slicelab.evaluation import wilson_interval
-from slicelab.gate import judge, units_to_decide
+from slicelab.gate import judge, judge_change, units_to_decide
 
 NAN = math.nan
 
@@ -83,3 +83,20 @@ def test_a_bar_of_one_says_so():
     verdict, reason = judge(Bar("accuracy", at_least=1), value=1.0, interval=(0.9, 1.0), n_units=35)
     assert verdict == "inconclusive"
     assert "never reaches a bar of 1" in reason
+
+
+def test_more_groups_are_asked_for_where_groups_are_missing():
+    """The interval is twice too wide. 1,000 objects on 20 images: 60 more images; 20 images of one: 60 more units."""
+    bar = Bar("recall", no_worse_than="v1", margin=0.02)
+    told = {"change": 0.03, "interval": (-0.07, 0.13)}
+    assert "About 60 more groups (such as images)" in judge_change(bar, **told, n_units=1000, n_groups=20)[1]
+    for n_groups in (20, None):
+        assert "About 60 more units" in judge_change(bar, **told, n_units=20, n_groups=n_groups)[1]
+
+
+def test_a_change_without_an_interval_decides_nothing():
+    """One group: the change is known, how sure it is isn't."""
+    bar = Bar("f1", no_worse_than="v1")
+    verdict, reason = judge_change(bar, change=0.2, interval=(NAN, NAN), n_units=30, n_groups=1)
+    assert verdict == "inconclusive"
+    assert "no interval" in reason

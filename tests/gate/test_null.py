@@ -1,10 +1,11 @@
 """What chance alone does to a suite: equal models, known shares, a known drop; fixed seeds."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from slicelab.core import Bar
+from slicelab.core import PREDICTED_BOX_COLUMNS, Bar, Predictions
 from slicelab.evaluation import holm, mcnemar, paired_shares, wilson_interval
 from slicelab.gate import freeze_case, make_suite, run_suite
 
@@ -73,6 +74,83 @@ def test_the_gate_says_of_equal_models_what_the_simulation_says(small):
         assert [r.comparison != "no evidence" for r in report.results] == (holm(p) < LEVEL).tolist()
 
 
+def clustered(random, n_groups, size, *, rate=0.2, concentration=4):
+    """Failures of two equal models, each with a failure rate of its own in each group: flips share a group."""
+    chance = random.beta(rate * concentration, (1 - rate) * concentration, (2, n_groups))
+    return random.random((2, n_groups * size)) < np.repeat(chance, size, axis=1)
+
+
+def test_equal_models_whose_flips_share_images_regress_in_few_suites():
+    """300 suites of 20 overlapping cases of whole images, ten objects each: at most 5 % plus three standard errors.
+
+    McNemar's test, which takes objects as independent, finds one in more than three times as many.
+    """
+    random = np.random.default_rng(21)
+    group = np.repeat(np.arange(120), 10)
+    inside = (random.random((20, 120)) < random.uniform(0.1, 0.5, (20, 1)))[:, group]
+    found = np.zeros((300, 2), bool)
+    for row in found:
+        a, b = clustered(random, 120, 10)
+        worse = np.array([a[m].sum() > b[m].sum() for m in inside])
+        row[0] = ((holm([mcnemar(a[m], b[m], group[m]) for m in inside]) < LEVEL) & worse).any()
+        row[1] = ((holm([mcnemar(a[m], b[m]) for m in inside]) < LEVEL) & worse).any()
+    shares = found.mean(axis=0)
+    assert shares[0] <= LEVEL + 3 * np.sqrt(LEVEL * (1 - LEVEL) / len(found))
+    assert shares[1] > 3 * LEVEL
+
+
+def test_the_gate_compares_objects_by_image(small):
+    """`run_suite` on 12 images of 6 objects: its p is `mcnemar`'s with the images as groups, its interval too."""
+    random = np.random.default_rng(10)
+    images = [f"{i:02}" for i in range(12)]
+    boxes = small.boxes([(k, f"{j}", "cat", 20 * j) for k in images for j in range(6)])
+    table = small.detection_table(images, boxes)
+    a, b = clustered(random, 12, 6)
+    models = [
+        Predictions(
+            name,
+            "detection",
+            pd.DataFrame({"box_id": boxes["label_id"], "label": np.where(fails, "dog", "cat"), "confidence": 0.9}).join(
+                boxes[["key", "x", "y", "width", "height"]]
+            )[list(PREDICTED_BOX_COLUMNS)],
+            ("cat", "dog"),
+        )
+        for name, fails in (("v4", a), ("v3", b))
+    ]
+    suite = small.one_case(table, Bar("recall", no_worse_than="v3", margin=0.05))
+    (result,) = run_suite(suite, models[0], against=models[1], confidence=0.5).results
+    group = np.repeat(np.arange(12), 6)
+    wanted = paired_shares(a, b, group)
+    assert result.p_value == pytest.approx(wanted.p_value)
+    assert result.p_value != pytest.approx(mcnemar(a, b))
+    assert result.change_interval == pytest.approx((-wanted.high, -wanted.low))
+    assert "groups (such as images) beside these 12" in result.reason
+
+
+def test_equal_models_differ_in_few_resampled_metrics(small):
+    """30 pairs of equal models on 15 images, whose boxes are wrong together: p < .05 in 5 %, plus three errors."""
+    random = np.random.default_rng(12)
+    images = [f"{i:02}" for i in range(15)]
+    boxes = small.boxes([(k, f"{j}", "cat", 20 * j) for k in images for j in range(4)])
+    table = small.detection_table(images, boxes)
+    bars = [Bar("precision", at_least=0.5), Bar("f1", at_least=0.5), Bar("ap50", at_least=0.5)]
+    bars.append(Bar("false_positives_per_image", at_most=1))
+    cases = [freeze_case(bar.metric, suite="s", members=images, table=table, bar=bar) for bar in bars]
+    suite, low = make_suite("s", cases, table), []
+    for _ in range(30):
+        models = []
+        misses, spurious = clustered(random, 15, 4), random.integers(0, 3, (2, 15))
+        for name, missed, n in zip(("v4", "v3"), misses, spurious, strict=True):
+            found = boxes[~missed]
+            rows = [(k, f"b{i}", "cat", x, random.random()) for i, k, x in found[["key", "x"]].itertuples()]
+            spots = [(k, j) for k, m in zip(images, n, strict=True) for j in range(m)]
+            rows += [(k, f"w{j}", "cat", 100 + 20 * j, random.random()) for k, j in spots]
+            models.append(small.detections(rows, model=name))
+        report = run_suite(suite, models[0], against=models[1], confidence=0.0)
+        low.append([r.p_value < LEVEL for r in report.results])
+    assert (np.mean(low, axis=0) <= LEVEL + 3 * np.sqrt(LEVEL * (1 - LEVEL) / len(low))).all()
+
+
 @pytest.mark.parametrize("n", [20, 25, 30, 50, 80, 100, 200, 500, 1000, 2000])
 def test_intervals_cover_as_often_as_they_say(n):
     """Exact, no simulation: at every p = 0.5 to 0.99 at least 95 %, and a share at the bar passes in 2.5 % at most."""
@@ -97,6 +175,23 @@ def test_intervals_of_a_change_cover_as_often_as_they_say():
             covered = np.mean([d.low <= drop <= d.high for d in found])
             # Three standard errors of 400 draws.
             assert covered >= 0.93 - 3 * np.sqrt(0.95 * 0.05 / 400)
+
+
+@pytest.mark.parametrize("rates", [(0.15, 0.05), (0.05, 0.0), (0.15, 0.15)])
+def test_intervals_of_a_change_cover_where_units_share_groups(rates):
+    """40 groups of 10, correlation .5: at least 93 %, and a bar at the very margin passes in 3.5 % at most."""
+    random = np.random.default_rng(6)
+    p, group, n = np.append(rates, 1 - sum(rates)), np.repeat(np.arange(40), 10), 300
+    true, covers, passes = p[0] - p[1], 0, 0
+    for _ in range(n):
+        weights = random.gamma(np.maximum(p, 1e-12), size=(40, 3)) + 1e-300
+        chance = np.cumsum(weights / weights.sum(axis=1, keepdims=True), axis=1)[group]
+        u = random.random(400)
+        found = paired_shares(u < chance[:, 0], (u >= chance[:, 0]) & (u < chance[:, 1]), group)
+        covers += found.low <= true <= found.high
+        passes += found.high < true
+    assert covers / n >= 0.93 - 3 * np.sqrt(0.95 * 0.05 / n)
+    assert passes / n <= 0.035 + 3 * np.sqrt(0.025 * 0.975 / n)
 
 
 def test_a_drop_of_ten_points_on_200_units_is_found():
