@@ -159,28 +159,29 @@ def resampled(bad, score, weights):
     return (hits * precision).sum(1) / hits.sum(1)
 
 
-def within_reach(disagree, rng):
-    """Return average precision of knowing each picture's rate of disagreement, and the fitted share of wrong labels.
+def within_reach(disagree, rng, slips):
+    """Return average precision of knowing each picture's rate of disagreement, the share of slips, and what is fitted.
 
-    The rates are a beta distribution beside a share of labels that are wrong, where people disagree nine times in ten;
-    fitted by likelihood to how many pictures have 0 to 3 who disagree.
+    The rates are a beta distribution, fitted by likelihood to how many pictures have 0 to 3 who disagree; with `slips`
+    beside a share of labels that are wrong, with which people disagree nine times in ten. Three answers don't say which
+    of the two it is.
     """
-    seen, k = np.bincount(disagree, minlength=4), np.arange(4)
+    n, k = len(disagree), np.arange(4)
+    seen = np.bincount(disagree, minlength=4)
 
     def chances(values):
-        a, b, share = np.exp(values[0]), np.exp(values[1]), expit(values[2])
+        a, b, share = np.exp(values[0]), np.exp(values[1]), expit(values[2]) if slips else 0.0
         people = comb(3, k) * np.exp(betaln(k + a, 3 - k + b) - betaln(a, b))
         return (1 - share) * people + share * comb(3, k) * 0.9**k * 0.1 ** (3 - k)
 
-    best = minimize(lambda v: -(seen * np.log(chances(v))).sum(), [0.0, 1.5, -5.0], method="Nelder-Mead")
-    a, b, share = np.exp(best.x[0]), np.exp(best.x[1]), expit(best.x[2])
+    best = minimize(lambda v: -(seen * np.log(chances(v))).sum(), [0.0, 1.5, -5.0], method="Nelder-Mead").x
+    share = expit(best[2]) if slips else 0.0
     reached = []
     for _ in range(100):
-        n = len(disagree)
-        rate = np.where(rng.random(n) < share, 0.9, rng.beta(a, b, n))
+        rate = np.where(rng.random(n) < share, 0.9, rng.beta(*np.exp(best[:2]), n))
         said = rng.binomial(3, rate)
         reached.append([average_precision_score(said >= least, rate) for least in (3, 2)])
-    return np.mean(reached, axis=0), share, chances(best.x) * len(disagree)
+    return np.mean(reached, axis=0), share, (chances(best) * n).round()
 
 
 def report(found, truths, rows):
@@ -219,9 +220,11 @@ def main(folder, others, half):
     truths = {"all three disagree": disagree == 3, "two or more disagree": disagree >= 2, "all name one other": same}
     rows = np.arange(len(y))
     report(found, truths, rows if half is None else rows[rows % 2 == (half == "odd")])
-    reach, share, fitted = within_reach(disagree, np.random.default_rng(0))
-    print(f"\nknowing each picture's rate of disagreement: AP {reach[0]:.3f} (all three), {reach[1]:.3f} (two or more)")
-    print(f"0 to 3 disagree on {np.bincount(disagree)} pictures, fitted {fitted.round()}; wrong labels {share:.4f}")
+    print(f"\n0 to 3 disagree on {np.bincount(disagree)} pictures")
+    for slips in (False, True):
+        (three, two), share, fitted = within_reach(disagree, np.random.default_rng(0), slips)
+        print(f"knowing the rate of each picture: AP {three:.3f} (all three), {two:.3f} (two or more)", end="; ")
+        print(f"fitted {fitted}, slips {share:.4f}")
 
 
 if __name__ == "__main__":
