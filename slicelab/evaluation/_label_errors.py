@@ -61,7 +61,8 @@ def label_errors(
     The odds are sum over other classes c of p(c) T(c, label), divided by p(label) T(label, label): p are the calibrated
     probabilities, T the estimated rates at which class c is labelled so (`_label_noise`). `issue` is cleanlab's
     `find_label_issues` (Northcutt et al. 2021) with its defaults. Several models are a logarithmic pool (Genest and
-    Zidek 1986).
+    Zidek 1986); it finds most errors sooner than the better model alone, but may miss the rule by which a few of them
+    went astray where the second model is weaker.
 
     The lead over plain self-confidence (the model's doubt about the label) is in labels that went astray by some rule.
     Where people dispute a label because the picture is hard, no lead was measured, and the odds say nothing about it.
