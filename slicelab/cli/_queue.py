@@ -84,7 +84,9 @@ def suggest(
     dataset: Dataset,
     queue: Name,
     budget: Annotated[int, typer.Option(help="At most this many.")] = 100,
-    model: Annotated[str | None, typer.Option(help="Whose predictions are asked; else the first model's.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Whose predictions are asked; again for more; else the first model's.")
+    ] = None,
     sampling: Sampling = "worst",
     by: By = "label",
     add: Annotated[bool, typer.Option(help="Queue them.")] = False,

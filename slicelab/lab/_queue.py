@@ -25,6 +25,7 @@ from slicelab.core import (
     Slice,
     StateError,
     check_name,
+    check_unique,
 )
 from slicelab.curation import Decided, Sampling
 from slicelab.lab._decisions import Decisions
@@ -526,7 +527,7 @@ class LabQueue(Decisions, Servers):
         self,
         budget: int = 100,
         *,
-        model: str | None = None,
+        model: str | Sequence[str] | None = None,
         embeddings: str = "default",
         sampling: Sampling = "worst",
         by: str = "label",
@@ -538,7 +539,8 @@ class LabQueue(Decisions, Servers):
         budget
             At most this many units.
         model
-            Whose predictions are asked; they must be out-of-sample. None: the first.
+            Whose predictions are asked; they must be out-of-sample. None: the first. Several (classification, the same
+            classes): they are pooled; `prediction` and `gain` are of the first one.
         embeddings
             Name of the vectors that say what is near (classification); without them probabilities alone.
         sampling, by
@@ -552,10 +554,13 @@ class LabQueue(Decisions, Servers):
         out. Queue them with `add_suggested`.
         """
         check_budget(budget)
-        chosen = model or next(iter(self._datasets.info(self.dataset).models), None)
-        if chosen is None:
+        known = list(self._datasets.info(self.dataset).models)
+        models = [model] if isinstance(model, str) else list(model or known[:1])
+        if not models:
             raise StateError(f"Dataset {self.dataset!r} has no predictions to find label errors by.")
-        found = suggest(self._units, self._vectors, model=chosen, embeddings=embeddings, results=self._verdicts(chosen))
+        check_unique(models, "model")
+        results = self._verdicts(models[0])
+        found = suggest(self._units, self._vectors, models=models, embeddings=embeddings, results=results)
         busy = {item.unit for item in self.items() if item.state in IN_FLIGHT}
         free = found[~found.index.isin(busy)]
         return free.loc[self._sampled(free, budget, sampling, by, embeddings)]

@@ -30,4 +30,4 @@ def test_the_interval_counts_images_not_objects():
     (row,) = roadmap(units, [dark]).to_dict("records")
     low, high = proportion_interval([10, 10, 0, 10, 0], [10] * 5)
     assert row["points"] == pytest.approx(100 * (30 - 0.1 * 50) / n)
-    assert (row["low"], row["high"]) == pytest.approx(tuple(100 * 50 * (end - 0.1) / n for end in (low, high)))
+    assert (row["low"], row["high"]) == pytest.approx(tuple(max(100 * 50 * (end - 0.1) / n, 0) for end in (low, high)))

@@ -7,7 +7,7 @@ import pytest
 
 from slicelab.core import InvalidInputError
 from slicelab.evaluation import label_errors
-from slicelab.evaluation._label_noise import calibrated, noise_rates
+from slicelab.evaluation._label_noise import calibrated, noise_rates, pooled
 
 CLASSES = tuple("abcde")
 
@@ -20,6 +20,16 @@ def world(rng, n=4000, k=5, overlap=1.4):
     distance = ((vectors[:, None] - centres) ** 2).sum(2) / (2 * overlap**2)
     p = np.exp(distance.min(1, keepdims=True) - distance)
     return truth, p / p.sum(1, keepdims=True), vectors
+
+
+def two_views(rng, n=4000, k=5, overlaps=(2.0, 2.5)):
+    """Classes that are equally frequent, seen by two models whose errors are independent given the class."""
+    truth, said = rng.integers(k, size=n), []
+    for overlap in overlaps:
+        seen = np.eye(k)[truth] * 3 + rng.normal(scale=overlap, size=(n, k))
+        odds = np.exp(3 * seen / overlap**2 - (3 * seen / overlap**2).max(1, keepdims=True))
+        said.append(odds / odds.sum(1, keepdims=True))
+    return truth, said
 
 
 def average_precision(bad, score):
@@ -87,6 +97,54 @@ def test_the_odds_are_not_overstated() -> None:
     assert (wrong != truth)[score > 0].mean() > likely.mean() - 0.03
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_independent_models_are_multiplied(seed) -> None:
+    """Where two models are independent given the class, the pool is Bayes' rule, also with 3 % wrong labels."""
+    rng = np.random.default_rng(seed)
+    truth, (first, second) = two_views(rng)
+    wrong = truth.copy()
+    rows = rng.choice(len(truth), 120, replace=False)
+    wrong[rows] = (truth[rows] + rng.integers(1, 5, 120)) % 5
+    exact = first * second / (first * second).sum(1, keepdims=True)
+    assert np.abs(pooled([first, second], wrong) - exact).mean() < 0.02
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_two_models_find_errors_sooner_than_one(seed) -> None:
+    """Errors come sooner by two models that see different things than by the better one, whatever their order."""
+    rng = np.random.default_rng(seed)
+    truth, said = two_views(rng)
+    wrong = truth.copy()
+    rows = rng.choice(len(truth), 120, replace=False)
+    wrong[rows] = (truth[rows] + rng.integers(1, 5, 120)) % 5
+    labels, bad = [CLASSES[c] for c in wrong], wrong != truth
+    both, turned, *alone = (
+        label_errors(labels, p, CLASSES)["score"].to_numpy() for p in (said, np.stack(said[::-1]), *said)
+    )
+    best = max(average_precision(bad, score) for score in alone)
+    assert average_precision(bad, both) > best + 0.1
+    np.testing.assert_allclose(turned, both, rtol=1e-3, atol=1e-3)
+
+
+def test_a_model_that_knows_nothing_does_no_harm() -> None:
+    """Beside a model that says the same of every picture the other one's order stays as good as alone."""
+    rng = np.random.default_rng(0)
+    truth, (first, _) = two_views(rng)
+    wrong = np.where(rng.random(len(truth)) < 0.03, (truth + rng.integers(1, 5, len(truth))) % 5, truth)
+    labels, bad = [CLASSES[c] for c in wrong], wrong != truth
+    same = np.tile([0.5, 0.2, 0.1, 0.1, 0.1], (len(truth), 1))
+    alone, both = (label_errors(labels, p, CLASSES)["score"].to_numpy() for p in (first, [first, same]))
+    assert average_precision(bad, both) == pytest.approx(average_precision(bad, alone), abs=0.01)
+
+
+def test_a_list_of_one_model_is_that_model() -> None:
+    """One model in a list gives the same scores as without the list."""
+    rng = np.random.default_rng(1)
+    truth, p, _ = world(rng, n=300)
+    labels = [CLASSES[c] for c in truth]
+    assert label_errors(labels, [p], CLASSES).equals(label_errors(labels, p, CLASSES))
+
+
 def test_order_changes_nothing() -> None:
     """A row's score doesn't depend on where it stands."""
     rng = np.random.default_rng(3)
@@ -122,6 +180,10 @@ def test_sure_and_wrong_probabilities() -> None:
     [
         (["a"], np.ones((2, 5)), None, "a row per label"),
         (["z"], np.ones((1, 5)), None, "aren't among the classes"),
+        (["a"], np.ones((2, 1, 4)), None, "or several such"),
+        (["a"], np.ones((0, 1, 5)), None, "or several such"),
+        (["a"], [np.ones((1, 5)), np.ones((2, 5))], None, "different shapes"),
+        (["a"], [np.ones((1, 5)), np.zeros((1, 5))], None, "not all 0"),
         (["a"], np.full((1, 5), np.nan), None, "finite"),
         (["a"], np.zeros((1, 5)), None, "not all 0"),
         (["a"], -np.ones((1, 5)), None, "not negative"),

@@ -300,3 +300,20 @@ def test_a_budget_is_spent_as_asked(lab):
     found = lab.queue("suggested").suggest(8, sampling="stratified")
     assert found["label"].value_counts().to_dict() == {"bolt": 4, "nut": 4}
     assert found["priority"].is_monotonic_decreasing
+
+
+def test_two_models_doubt_together(lab, load_scenes):
+    """Asked with a better model, the labels that only the worse one contradicts aren't first any more."""
+    queue = lab.queue("together")
+    worse, better = (set(queue.suggest(4, model=m).index) for m in ("v3", "v4"))
+    assert better == {f"part_{i:03d}.png" for i in (5, 45, 85, 125)}
+    assert not worse & better
+    both = queue.suggest(4, model=["v3", "v4"])
+    assert set(both.index) == better
+    assert both["prediction"].equals(lab.units("v3").loc[both.index, "prediction"])
+    assert set(queue.suggest(4, model=("v4",)).index) == better
+    with pytest.raises(InvalidInputError, match="there once"):
+        queue.suggest(4, model=["v3", "v3"])
+    scenes = load_scenes(f"together {lab.name}", overwrite=True)
+    with pytest.raises(InvalidInputError, match="doubted by one model"):
+        scenes.queue("together").suggest(4, model=["v3", "v4"])

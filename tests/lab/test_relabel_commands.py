@@ -114,6 +114,9 @@ def test_rules_probes_and_suggestions(lab, tmp_path):
     said = well("queue", "suggest", name, "other", "--budget", "3", "--model", "v3", "--add")
     assert "queued 3 units in 'other'" in said
     assert [i.origin for i in lab.queue("other").items()] == ["suggestion"] * 3
+    two = lab.queue("both").suggest(3, model=["v3", "v4"]).index
+    said = well("queue", "suggest", name, "both", "--budget", "3", "--model", "v3", "--model", "v4")
+    assert all(unit in said for unit in two)
 
 
 def test_definitions_are_written_shown_and_written_again(lab, tmp_path):

@@ -4,7 +4,10 @@
 
 A folder holds labels.csv, predictions_cnn.csv (out-of-fold) and embeddings_cnn.npy; a folder of boxes labels_coco.json
 and predictions_coco.json. Average precision, and recall among as many as were planted; the last column is the 95 %
-bootstrap interval of the difference in average precision over repetitions.
+bootstrap interval of the difference in average precision over repetitions. Where predictions_cnn_small.csv is there,
+lines with "+2" ask both models: beside ours with the first alone, and beside cleanlab's ensemble of both.
+
+Errors that people make, instead of planted ones: people.py.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from cleanlab.object_detection.rank import get_label_quality_scores as image_quality
-from cleanlab.rank import get_label_quality_scores
+from cleanlab.rank import get_label_quality_ensemble_scores, get_label_quality_scores
 from sklearn.metrics import average_precision_score
 
 from slicelab.core import Predictions, SampleTable
@@ -26,10 +29,10 @@ REPETITIONS = 20
 RATES = (0.01, 0.02, 0.03, 0.05)
 
 
-def read(folder):
+def read(folder, predictions="predictions_cnn.csv"):
     labels = pd.read_csv(folder / "labels.csv")
     name = labels.columns[0]
-    said = pd.read_csv(folder / "predictions_cnn.csv")
+    said = pd.read_csv(folder / predictions)
     said = said.set_index(said.columns[0]).loc[labels[name]]
     columns = [c for c in said if c.startswith("p_")]
     classes = [c[2:] for c in columns]
@@ -78,7 +81,7 @@ def report(name, kind, ours, peers):
         values = np.array(values)
         low, high = interval(ours[:, 0] - values[:, 0], rng)
         print(
-            f"{name:9} {kind:11} AP {ours[:, 0].mean():.3f} recall {ours[:, 1].mean():.3f} | {peer} "
+            f"{name:9} {kind:12} AP {ours[:, 0].mean():.3f} recall {ours[:, 1].mean():.3f} | {peer} "
             f"AP {values[:, 0].mean():.3f} recall {values[:, 1].mean():.3f} | difference [{low:+.3f}, {high:+.3f}]",
             flush=True,
         )
@@ -86,8 +89,10 @@ def report(name, kind, ours, peers):
 
 def images(folder):
     y, p, vectors, classes = read(folder)
+    second = read(folder, "predictions_cnn_small.csv")[1] if (folder / "predictions_cnn_small.csv").exists() else None
     for kind in ("random", "confusable", "drawn", "slice"):
         ours, peers = [], {"self-confidence": [], "normalized-margin": [], "confidence-weighted-entropy": []}
+        both, ensemble = [], []
         for repetition in range(REPETITIONS):
             rng = np.random.default_rng(repetition)
             wrong, bad = plant(y, p, vectors, kind, RATES[repetition % len(RATES)], rng)
@@ -95,7 +100,13 @@ def images(folder):
             ours.append(measured(bad, found["score"].to_numpy()))
             for peer, values in peers.items():
                 values.append(measured(bad, 1 - get_label_quality_scores(wrong, p, method=peer.replace("-", "_"))))
+            if second is not None:
+                found = label_errors([classes[c] for c in wrong], [p, second], classes, vectors)
+                both.append(measured(bad, found["score"].to_numpy()))
+                ensemble.append(measured(bad, 1 - get_label_quality_ensemble_scores(wrong, [p, second], verbose=False)))
         report(folder.name, kind, ours, peers)
+        if both:
+            report(folder.name, f"{kind}+2", both, {"ours of the first": ours, "ensemble of both": ensemble})
 
 
 def damaged(boxes, frame, classes, kind, rate, rng):
