@@ -309,7 +309,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     kept = Kept(options.out)
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         os.environ["SLICELAB_HOME"] = home  # never a person's own database
         os.environ.pop("FIFTYONE_DATABASE_URI", None)
         for line in stored_table(kept, options.stored):
