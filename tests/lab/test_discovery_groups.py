@@ -33,7 +33,7 @@ def test_a_value_is_never_taken_for_an_image(units):
 
 def test_a_column_that_is_not_there_is_refused(units):
     """The error names the column and those that there are."""
-    with pytest.raises(InvalidInputError, match="no column 'patient'.*'video'"):
+    with pytest.raises(InvalidInputError, match=r"no column 'patient'.*'video'"):
         group_names(units, "patient")
 
 
