@@ -22,17 +22,21 @@ class HeldOut:
     rows, outside_rows
         int64: the units inside and outside that were counted.
     rate, interval
-        Mean failure inside, and Wilson's interval at 95 %.
+        Mean failure inside, and its interval at 95 %: Wilson's, or that of shares of groups.
     outside_rate
         Mean failure outside.
     effect, effect_interval
         rate - outside_rate, and Newcombe's interval at 95 %.
     p_value
-        Exact, one-sided: does it fail more than its class?
+        One-sided: does it fail more than its class? Exact for independent units; where units come in groups, groups
+        are exchanged. Of the half whose test decides where both halves led to the group.
     p_given_confidence
-        The same within bands of the model's confidence; equal to `p_value` where no confidences were given.
+        The same within bands of the model's confidence, on the same units; equal to `p_value` where no confidences
+        were given.
     smallest_p_value
-        What `p_value` would be had all inside failed: too large means too few units to ever confirm it.
+        What `p_value` would be had all inside failed: too large means too few units, or groups, to ever confirm it.
+    n_groups
+        Number of groups that the units inside are of; of independent units, that of the units.
     """
 
     rows: Rows
@@ -45,6 +49,7 @@ class HeldOut:
     p_value: float
     p_given_confidence: float
     smallest_p_value: float
+    n_groups: int = 0
 
     @property
     def n(self) -> int:
@@ -78,15 +83,16 @@ class Candidate:
         Share of failures and its interval (low, high) at 95 %. These members were chosen for failing: `held_out`
         has the unbiased figures.
     base_rate
-        Share of failures of the population it was compared with.
+        Share of failures of the population it was compared with: its class (small classes together), among labelled
+        objects or among predicted boxes, whichever were searched.
     p_value, q_value
-        One-sided held-out test against the rest, and its value after Benjamini-Hochberg over all that was tried.
+        One-sided held-out test against the rest, and its value after adjustment over all that was tried: never less.
     status
         "confirmed": it fails more on held-out units than its class and than the model's confidence accounts for.
     kind
         "slice"; "boundary": it fails more than its class, but no more than units of the same confidence do (the
-        neighbourhood of the decision boundary); "small": too few held-out units to ever be confirmed; "lead": among
-        the rest it stands out most, but nothing was tried to confirm it.
+        neighbourhood of the decision boundary); "small": too few held-out units, or groups, to ever be confirmed;
+        "lead": among the rest it stands out most, but nothing was tried to confirm it.
     held_out
         None where neither half of the units alone led to this group.
     stability

@@ -17,12 +17,14 @@ from slicelab.discovery._reference import Reference
 
 COLUMNS = (
     "name", "status", "kind", "size", "failures", "failure_rate", "low", "high", "base_rate", "lift", "held_out_n",
-    "held_out_rate", "effect", "effect_low", "effect_high", "p_value", "q_value", "stability", "coherence", "rule",
-    "rule_precision", "rule_recall", "description",
+    "held_out_groups", "held_out_rate", "effect", "effect_low", "effect_high", "p_value", "q_value", "stability",
+    "coherence", "rule", "rule_precision", "rule_recall", "description",
 )  # fmt: skip
+IntArray = npt.NDArray[np.int64]
+
 KINDS = {
     "boundary": "no worse than others of the same confidence",
-    "small": "too few units to confirm",
+    "small": "too few units or groups to confirm",
     "lead": "nothing was tried to confirm it",
 }
 SHOWN = ["name", "status", "kind", "size", "failure_rate", "base_rate", "effect", "q_value", "stability", "description"]
@@ -43,6 +45,8 @@ class CandidateSlices(Sequence[Candidate]):
         float32 (n, 2), or None to make it when it is asked for.
     random_state
         Seed of that map.
+    groups
+        int64 (n,): rows of one group have one number; also an attribute. None: each is its own.
     leads
         Makes the leads when they are first asked for; None: there are none.
     """
@@ -55,6 +59,7 @@ class CandidateSlices(Sequence[Candidate]):
         ids: tuple[str, ...] = (),
         projection: FloatMatrix | None = None,
         random_state: int = 0,
+        groups: IntArray | None = None,
         leads: Callable[[], tuple[Candidate, ...]] | None = None,
     ) -> None:
         self._candidates = candidates
@@ -62,6 +67,7 @@ class CandidateSlices(Sequence[Candidate]):
         self._projection = projection
         self._random_state = random_state
         self.ids = ids
+        self.groups = np.arange(len(embeddings)) if groups is None else groups
         self._leads = leads
 
     @overload
@@ -133,9 +139,10 @@ class CandidateSlices(Sequence[Candidate]):
 
         Returns
         -------
-        DataFrame with name, status, kind, size, failures, failure_rate, low, high, base_rate, lift; held_out_n,
-        held_out_rate, effect, effect_low, effect_high (on the units that did not choose; NaN where none did);
-        p_value, q_value, stability, coherence, rule, rule_precision, rule_recall, description.
+        DataFrame with name, status, kind, size, failures, failure_rate, low, high, base_rate (of its population), lift
+        (failure_rate over base_rate); held_out_n, held_out_groups, held_out_rate, effect, effect_low, effect_high (on
+        the units that did not choose; NaN where none did); p_value, q_value (never less than p_value), stability,
+        coherence, rule, rule_precision, rule_recall, description.
         """
         return pd.DataFrame([_row(candidate) for candidate in self], columns=list(COLUMNS))
 
@@ -216,6 +223,7 @@ def _row(candidate: Candidate) -> dict[str, object]:
         "base_rate": candidate.base_rate,
         "lift": candidate.lift,
         "held_out_n": 0 if held_out is None else held_out.n,
+        "held_out_groups": 0 if held_out is None else held_out.n_groups,
         "held_out_rate": nan if held_out is None else held_out.rate,
         "effect": nan if held_out is None else held_out.effect,
         "effect_low": effect_low,

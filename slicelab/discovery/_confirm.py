@@ -9,8 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from slicelab.core import HeldOut
-from slicelab.discovery._exact import exceedance, smallest_exceedance
-from slicelab.evaluation import wilson_interval
+from slicelab.discovery._grouped import (
+    difference_interval,
+    exceedance_by_group,
+    share_interval,
+    smallest_exceedance_by_group,
+)
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -51,7 +55,13 @@ def confidence_bands(confidences: FloatArray | None, classes: IntArray) -> IntAr
 
 
 def hold_out(
-    inside: Mask, failures: FloatArray, other: Mask, rows: IntArray, classes: IntArray, confidences: FloatArray | None
+    inside: Mask,
+    failures: FloatArray,
+    other: Mask,
+    rows: IntArray,
+    classes: IntArray,
+    confidences: FloatArray | None,
+    groups: IntArray,
 ) -> HeldOut:
     """Judge a slice that one half of a population chose on the other half.
 
@@ -65,77 +75,83 @@ def hold_out(
         int64 (n,), codes from 0: what is compared is always of one class.
     confidences
         float64 (n,), or None.
+    groups
+        int64 (n,): units of one group are not independent.
 
     Returns
     -------
     HeldOut
     """
     held = np.flatnonzero(other)
-    failed, within, strata = failures[held], inside[held], classes[held]
-    p_value = exceedance(failed, within, strata)
+    failed, within, strata, of = failures[held], inside[held], classes[held], groups[held]
+    p_value = exceedance_by_group(failed, within, strata, of)
     bands = confidence_bands(None if confidences is None else confidences[held], strata)
-    p_given = p_value if bands is None else exceedance(failed, within, bands)
-    smallest = smallest_exceedance(failed, within, strata)
+    p_given = p_value if bands is None else exceedance_by_group(failed, within, bands, of)
     return _figures(
-        rows[held[within]], rows[held[~within]], failed[within], failed[~within], p_value, p_given, smallest
+        (rows[held[within]], rows[held[~within]]),
+        (failed[within], failed[~within]),
+        (of[within], of[~within]),
+        (p_value, p_given, smallest_exceedance_by_group(failed, within, strata, of)),
     )
 
 
-def pool(parts: Sequence[HeldOut], failures: FloatArray) -> HeldOut:
+def hardest(held_out: HeldOut) -> float:
+    """Return the p-value of the harder of its two tests, which is the one that is adjusted."""
+    return max(held_out.p_value, held_out.p_given_confidence)
+
+
+def pool(parts: Sequence[HeldOut], failures: FloatArray, groups: IntArray, *, times: int = 1) -> HeldOut:
     """Put what the two halves say of one slice together.
 
     Parameters
     ----------
     parts
         One from each half, or a single one.
-    failures
-        float64 (n,) of all rows.
+    failures, groups
+        float64 and int64 (n,) of all rows.
+    times
+        What p-values are multiplied by (Bonferroni's correction; Dunn 1961), for parts whose q-values are.
 
     Returns
     -------
-    HeldOut whose rate is that of all units held out, and whose p-values are the smaller ones, doubled for two.
+    HeldOut whose rate is that of all units held out. Its p-values are both of one part, that with the smallest
+    p-value of its harder test: the one by which the slice is confirmed or not, whose q-value is the smallest too. That
+    several were tried is for the q-value to heed, which is made of all.
     """
     inside = np.concatenate([part.rows for part in parts])
     outside = np.concatenate([part.outside_rows for part in parts])
-    p_value, p_given, smallest = (
-        min(1.0, len(parts) * min(getattr(part, name) for part in parts))
-        for name in ("p_value", "p_given_confidence", "smallest_p_value")
+    best = min(parts, key=lambda part: (hardest(part), part.p_value))
+    smallest = min(part.smallest_p_value for part in parts)
+    p_value, p_given, smallest = (min(1.0, times * p) for p in (best.p_value, best.p_given_confidence, smallest))
+    return _figures(
+        (inside, outside),
+        (failures[inside], failures[outside]),
+        (groups[inside], groups[outside]),
+        (p_value, p_given, smallest),
     )
-    return _figures(inside, outside, failures[inside], failures[outside], p_value, p_given, smallest)
 
 
 def _figures(
-    rows: IntArray,
-    outside_rows: IntArray,
-    inside: FloatArray,
-    outside: FloatArray,
-    p_value: float,
-    p_given: float,
-    smallest: float,
+    rows: tuple[IntArray, IntArray],
+    failures: tuple[FloatArray, FloatArray],
+    groups: tuple[IntArray, IntArray],
+    p_values: tuple[float, float, float],
 ) -> HeldOut:
-    rate, base = (float(values.mean()) if len(values) else float("nan") for values in (inside, outside))
+    """Count units inside and outside; the p-values are that among the class, given the confidence, and at best."""
+    rate, base = (float(values.mean()) if len(values) else float("nan") for values in failures)
     return HeldOut(
-        rows=rows,
-        outside_rows=outside_rows,
+        rows=rows[0],
+        outside_rows=rows[1],
         rate=rate,
-        interval=wilson_interval(float(inside.sum()), len(inside)),
+        interval=share_interval(failures[0], groups[0]),
         outside_rate=base,
         effect=rate - base,
-        effect_interval=difference_interval(float(inside.sum()), len(inside), float(outside.sum()), len(outside)),
-        p_value=p_value,
-        p_given_confidence=p_given,
-        smallest_p_value=smallest,
+        effect_interval=difference_interval(*failures, *groups),
+        p_value=p_values[0],
+        p_given_confidence=p_values[1],
+        smallest_p_value=p_values[2],
+        n_groups=len(np.unique(groups[0])),
     )
-
-
-def difference_interval(k: float, n: int, k0: float, n0: int) -> tuple[float, float]:
-    """Return the interval of k / n - k0 / n0 at 95 % (Newcombe 1998, method 10: from two score intervals)."""
-    if not n or not n0:
-        return -1.0, 1.0
-    rate, base = k / n, k0 / n0
-    (low, high), (base_low, base_high) = wilson_interval(k, n), wilson_interval(k0, n0)
-    down, up = float(np.hypot(rate - low, base_high - base)), float(np.hypot(high - rate, base - base_low))
-    return rate - base - down, rate - base + up
 
 
 def q_values(p_values: Sequence[float]) -> FloatArray:

@@ -13,8 +13,9 @@ import pandas as pd
 from slicelab.core import Candidate, HeldOut, InvalidInputError, check_matrix
 from slicelab.discovery._candidates import CandidateSlices
 from slicelab.discovery._check_units import check_column, check_confidences, check_failures, check_rest
-from slicelab.discovery._confirm import hold_out, q_values
+from slicelab.discovery._confirm import confidence_bands, hardest, hold_out, q_values
 from slicelab.discovery._explain import Explained, Judged, explain
+from slicelab.discovery._grouped import numbered
 from slicelab.discovery._landscape import Landscape, jaccard
 from slicelab.discovery._populations import (
     canonical_order,
@@ -45,6 +46,7 @@ class _Units:
     features: FloatMatrix
     failures: FloatArray
     codes: IntArray
+    groups: IntArray
     half: IntArray
     confidences: FloatArray | None
 
@@ -108,8 +110,10 @@ def discover(
     attributes
         DataFrame with n rows (metadata, image statistics): slices are described by rules over its columns.
     groups
-        (n,) units that are not independent, such as the frames of one video: they stay in one half. A missing value
-        is a group of its own. Rows with equal vectors always stay together.
+        (n,) units that are not independent have one value, such as the objects of an image or the frames of a video.
+        They stay in one half, and count as what they are in tests, intervals, stability and coherence: units of one
+        group that fail together show as much as few. A missing value is a group of its own. None: units are
+        independent. Rows with equal vectors are always of one group.
     ids
         (n,) unique ids of the units; they come back as `unit_ids`.
     projection
@@ -147,10 +151,13 @@ def discover(
     Leads are the nodes that stand out most among the rest, and regions of any form in which failures are dense, made by
     the failures themselves: these may also cut anew, or join, what was found.
 
-    The same search is run on the failures of either half of the units alone; what it finds is tested, exactly, on the
-    other half, against its class and against units of the same confidence. The q-value is Benjamini and Hochberg's
-    over every group so tried; a slice is "confirmed" where such a group, sharing half of its units (Dice), reaches 0.1.
-    `failure_rate` is that of all members; `held_out` has the figures of the units that did not choose.
+    The same search is run on the failures of either half of the units alone; what it finds is tested on the other
+    half, against its class and against units of the same confidence. The test is exact (conditional on how many fail);
+    where units come in groups, these are exchanged, and units within them (a permutation test by its first three
+    moments: Mielke and Berry 1976). The q-value is Benjamini and Hochberg's of the harder of the two tests, over every
+    group of units so tried on either half; a slice is "confirmed" where such a group, sharing half of its units (Dice),
+    reaches 0.1. `p_value` is the one that was so adjusted, of the half with the smaller one: never more than the
+    q-value. `failure_rate` is that of all members; `held_out` has the figures of the units that did not choose.
     """
     vectors = check_matrix(embeddings, "embeddings")
     n = len(vectors)
@@ -165,18 +172,20 @@ def discover(
     order, prints = canonical_order(vectors, failed, codes)
     grouped = check_column(groups, n, "groups")
     together = prints[order] if grouped is None else tied(group_codes(grouped[order]), prints[order])
+    together = numbered(together)
     units = _Units(
         vectors=vectors[order],
         features=reduce_features(vectors[order]) if n else vectors,
         failures=failed[order],
         codes=codes[order],
+        groups=together,
         half=halves(together, random_state),
         confidences=None if sure is None else sure[order],
     )
     searched = _search_all(units, random_state, workers=workers, progress=progress)
     judged = _judge(searched, units)
     back = np.argsort(order)
-    columns = Explained(failed, classes, predicted, attributes, ids)
+    columns = Explained(failed, together[back], classes, predicted, attributes, ids)
     candidates = [explain(each, order, columns, back, random_state) for each in judged]
     candidates.sort(key=_rank)
     return CandidateSlices(
@@ -185,6 +194,7 @@ def discover(
         ids=tuple(ids or ()),
         projection=None if projection is None else check_matrix(projection, "projection", rows=n),
         random_state=random_state,
+        groups=columns.groups,
         leads=partial(_leads, searched, units, order, columns, back, random_state),
     )
 
@@ -212,7 +222,7 @@ def _leads(
                 tried=tried,
                 half=units.half[population.rows],
                 stability=lead.stability,
-                coherence=coherence(population.landscape, lead.inside, _bands(units, population.rows)),
+                coherence=_coherence(population, units, lead),
             ),
             order,
             columns,
@@ -238,17 +248,18 @@ def _search_all(units: _Units, random_state: int, *, workers: int, progress: boo
 def _search(units: _Units, rows: IntArray, random_state: int, limit: int) -> _Searched:
     """Find the groups of one population, and try those that either half finds on the other half."""
     landscape = Landscape(units.features[rows], random_state, limit)
-    failures, half, codes = units.failures[rows], units.half[rows], units.codes[rows]
+    failures, half = units.failures[rows], units.half[rows]
+    codes, groups = units.codes[rows], units.groups[rows]
     confidences = None if units.confidences is None else units.confidences[rows]
     if confidences is not None and not np.isfinite(confidences).all():
         confidences = None  # for both halves: one that can't be told apart must not confirm for the other
     found = find(landscape, failures)
     tried = [
-        _Tried(group.inside, side, hold_out(group.inside, failures, half != side, rows, codes, confidences))
+        _Tried(group.inside, side, hold_out(group.inside, failures, half != side, rows, codes, confidences, groups))
         for side in (0, 1)
         for group in find(landscape, failures, (half == side).astype(np.float64))
     ]
-    again = stability(landscape, failures, found)
+    again = stability(landscape, failures, found, groups)
     return _Searched(rows, landscape, found, again, tried, leads(landscape, failures, found))
 
 
@@ -256,12 +267,11 @@ def _judge(searched: Sequence[_Searched], units: _Units) -> list[Judged]:
     """Give every group that was found the tests of those like it."""
     tried = [each for population in searched for each in population.tried]
     q_class = q_values([each.held_out.p_value for each in tried])
-    q_both = q_values([max(each.held_out.p_value, each.held_out.p_given_confidence) for each in tried])
+    q_both = q_values([hardest(each.held_out) for each in tried])
     judged, start = [], 0
     for population in searched:
         stop = start + len(population.tried)
         rows = population.rows
-        bands = _bands(units, rows)
         for group, again in zip(population.found, population.stability, strict=True):
             like = _like(group, population.tried)
             judged.append(
@@ -275,19 +285,18 @@ def _judge(searched: Sequence[_Searched], units: _Units) -> list[Judged]:
                     tried=len(tried),
                     half=units.half[rows],
                     stability=again,
-                    coherence=coherence(population.landscape, group.inside, bands),
+                    coherence=_coherence(population, units, group),
                 )
             )
         start = stop
     return judged
 
 
-def _bands(units: _Units, rows: IntArray) -> IntArray:
-    from slicelab.discovery._confirm import confidence_bands
-
+def _coherence(population: _Searched, units: _Units, group: Found) -> float:
+    rows = population.rows
     codes = units.codes[rows]
     bands = confidence_bands(None if units.confidences is None else units.confidences[rows], codes)
-    return codes if bands is None else bands
+    return coherence(population.landscape, group.inside, codes if bands is None else bands, units.groups[rows])
 
 
 def _like(group: Found, tried: Sequence[_Tried]) -> list[int]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from slicelab.core import MAX_NAME, Candidate, HeldOut, InvalidInputError, Rule
 from slicelab.discovery._check_units import check_column, check_confidences, check_failures, check_rest
-from slicelab.discovery._confirm import ALPHA, hold_out, kind_of, pool
+from slicelab.discovery._confirm import ALPHA, hardest, hold_out, kind_of, pool
 from slicelab.discovery._describe import (
     DEPTH,
     LONGEST_RULE,
@@ -24,9 +24,9 @@ from slicelab.discovery._describe import (
     write_rule,
     write_value,
 )
+from slicelab.discovery._grouped import numbered, share_interval
 from slicelab.discovery._landscape import jaccard
-from slicelab.discovery._populations import class_codes, halves, populations
-from slicelab.evaluation import wilson_interval
+from slicelab.discovery._populations import class_codes, group_ranks, halves, populations
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -48,6 +48,7 @@ class _Units:
     columns: list[Column]
     failures: FloatArray
     codes: IntArray
+    groups: IntArray
     half: IntArray
     confidences: FloatArray | None
 
@@ -74,7 +75,7 @@ class _Tried:
     @property
     def p_value(self) -> float:
         """Of the harder of the two tests."""
-        return max(self.held_out.p_value, self.held_out.p_given_confidence)
+        return hardest(self.held_out)
 
 
 def discover_rules(
@@ -83,6 +84,7 @@ def discover_rules(
     labels: npt.ArrayLike | None = None,
     *,
     confidences: npt.ArrayLike | None = None,
+    groups: npt.ArrayLike | None = None,
     max_slices: int = 20,
     random_state: int = 0,
     ids: Sequence[str] | None = None,
@@ -100,6 +102,10 @@ def discover_rules(
         (n,) true classes: rules are searched within each, against its own failure rate. None: among all.
     confidences
         (n,) how sure the model was, in [0, 1]; as in `discover`.
+    groups
+        (n,) units that are not independent have one value, such as the objects of an image: they stay in one half, and
+        tests and intervals heed them, as in `discover`. A missing value is a group of its own. None: units are
+        independent.
     max_slices
         At most this many are returned. Fewer is usual, none is possible.
     random_state
@@ -123,10 +129,12 @@ def discover_rules(
     Notes
     -----
     Per class: a regression tree of depth 3 (scikit-learn) on one half's failures, pruned by cost and complexity; every
-    leaf that fails more than the half is a rule, tested on the other half, exactly, against its class and against units
-    of the same confidence. Both halves choose and test. The q-value is Benjamini and Yekutieli's over every rule so
-    tried, doubled where both halves found the rule; "confirmed" is at most 0.1. Apart from the rule, which failures
-    made, nothing but the frame and the labels says who is a member.
+    leaf that fails more than the half is a rule, tested on the other half as in `discover`, against its class and
+    against units of the same confidence. Both halves choose and test. The q-value is Benjamini and Yekutieli's of the
+    harder of the two tests, over every rule so tried; where several rules are one, such as those of both halves, the
+    p-value and the q-value are the smallest, both times their number (Bonferroni's correction: Dunn 1961), so that a
+    q-value is never less than its p-value. "confirmed" is at most 0.1. Apart from the rule, which failures made,
+    nothing but the frame and the labels says who is a member.
     """
     if not isinstance(frame, pd.DataFrame):
         raise InvalidInputError(f"The frame must be a DataFrame; got {type(frame).__name__}.")
@@ -143,12 +151,16 @@ def discover_rules(
             "with at least half of them there."
         )
     codes = class_codes(classes, n)
-    order = _canonical_order(columns, failed, codes, sure)
+    grouped = check_column(groups, n, "groups")
+    ranks = np.zeros(n, np.int64) if grouped is None else group_ranks(grouped)
+    order = _canonical_order(columns, failed, codes, sure, ranks)
+    together = np.arange(n) if grouped is None else numbered(ranks[order])
     units = _Units(
         columns=[column.take(order) for column in columns],
         failures=failed[order],
         codes=codes[order],
-        half=halves(np.arange(n), random_state),
+        groups=together,
+        half=halves(together, random_state),
         confidences=None if sure is None else sure[order],
     )
     tried = [each for rows in populations(units.codes, units.failures) for each in _try(units, rows, random_state)]
@@ -173,11 +185,11 @@ def _class_column(frame: pd.DataFrame, classes: Objects | None) -> Column | None
 
 
 def _canonical_order(
-    columns: Sequence[Column], failures: FloatArray, codes: IntArray, confidences: FloatArray | None
+    columns: Sequence[Column], failures: FloatArray, codes: IntArray, confidences: FloatArray | None, groups: IntArray
 ) -> IntArray:
     """Order rows by their content, so that the same rows in another order give the same rules."""
     keys = [failures, codes, *(column.data for column in columns)]
-    return np.lexsort(keys if confidences is None else [confidences, *keys])
+    return np.lexsort([groups, *([] if confidences is None else [confidences]), *keys])
 
 
 def _try(units: _Units, rows: IntArray, random_state: int) -> list[_Tried]:
@@ -185,7 +197,8 @@ def _try(units: _Units, rows: IntArray, random_state: int) -> list[_Tried]:
     from sklearn.tree import DecisionTreeRegressor
 
     columns = [column for column in (c.take(rows) for c in units.columns) if column.usable]
-    failures, half, codes = units.failures[rows], units.half[rows], units.codes[rows]
+    failures, half = units.failures[rows], units.half[rows]
+    codes, groups = units.codes[rows], units.groups[rows]
     confidences = None if units.confidences is None else units.confidences[rows]
     tried = []
     for side in (0, 1):
@@ -199,7 +212,7 @@ def _try(units: _Units, rows: IntArray, random_state: int) -> list[_Tried]:
         for conditions in grow_paths(columns, failures, np.flatnonzero(here), tree):
             inside = satisfied(columns, conditions)
             if _fails_more(inside, failures, here):
-                held_out = hold_out(inside, failures, ~here, rows, codes, confidences)
+                held_out = hold_out(inside, failures, ~here, rows, codes, confidences, groups)
                 tried.append(_Tried(rows, inside, write_rule(columns, conditions), held_out))
     return tried
 
@@ -240,7 +253,7 @@ def _candidate(
 ) -> Candidate:
     """Make a candidate of rules that are the same."""
     best = group[0]
-    held_out = pool([each.held_out for each in group], units.failures)
+    held_out = pool([each.held_out for each in group], units.failures, units.groups, times=len(group))
     members = best.rows[best.inside]
     total = float(units.failures[members].sum())
     fresh = float(units.failures[held_out.rows].sum())
@@ -266,9 +279,9 @@ def _candidate(
         size=len(rows),
         failures=round(total),
         failure_rate=total / len(rows),
-        interval=wilson_interval(total, len(rows)),
+        interval=share_interval(units.failures[members], units.groups[members]),
         base_rate=float(units.failures[best.rows].mean()),
-        p_value=min(1.0, len(group) * best.p_value),
+        p_value=hardest(held_out),
         q_value=q_both,
         status="confirmed" if q_both <= ALPHA else "candidate",
         kind=kind_of(held_out, q_class, q_both, tried),

@@ -67,17 +67,25 @@ def _distribution(failures: FloatArray, inside: Mask, strata: IntArray) -> tuple
 
 
 def _graded_exceedance(failures: FloatArray, inside: Mask, strata: IntArray) -> float:
-    from scipy.stats import norm, pearson3
-
     _, codes = np.unique(strata, return_inverse=True)
     mean = variance = third = 0.0
     for code in range(codes.max(initial=-1) + 1):
         of = codes == code
         moments = _moments(failures[of], int(inside[of].sum()))
         mean, variance, third = mean + moments[0], variance + moments[1], third + moments[2]
+    return upper_tail(float(failures[inside].sum()) - mean, variance, third)
+
+
+def upper_tail(excess: float, variance: float, third: float) -> float:
+    """Return the probability of at least this excess over the mean, by variance and third central moment.
+
+    Pearson type III; the normal distribution where it isn't skewed; 1 where nothing varies.
+    """
+    from scipy.stats import norm, pearson3
+
     if variance <= 1e-18:
         return 1.0
-    z, skewness = (float(failures[inside].sum()) - mean) / variance**0.5, third / variance**1.5
+    z, skewness = excess / variance**0.5, third / variance**1.5
     tail = norm.sf(z) if abs(skewness) < 1e-6 else pearson3.sf(z, skewness)
     return float(np.clip(tail, SMALLEST, 1.0))
 

@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from slicelab.core import TEXT, Candidate, HeldOut, Rule
-from slicelab.discovery._confirm import ALPHA, kind_of, pool
+from slicelab.discovery._confirm import ALPHA, hardest, kind_of, pool
 from slicelab.discovery._describe import describe
+from slicelab.discovery._grouped import share_interval
 from slicelab.discovery._landscape import Landscape, Node
 from slicelab.discovery._scan import ClusterTree
 from slicelab.discovery._search import Found, membership
-from slicelab.evaluation import wilson_interval
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -30,6 +30,7 @@ class Explained:
     """What slices are explained with, rows as given."""
 
     failures: FloatArray
+    groups: IntArray
     classes: Objects | None
     predicted: Objects | None
     attributes: pd.DataFrame | None
@@ -83,7 +84,7 @@ def explain(judged: Judged, order: IntArray, columns: Explained, canonical: IntA
     everywhere = np.zeros(len(order), np.float32)
     everywhere[rows] = strength
     parts = [_as_given(part, order) for part in judged.held_out]
-    held_out = pool(parts, columns.failures) if parts else None
+    held_out = pool(parts, columns.failures, columns.groups) if parts else None
     rule = _rule(inside, rows, judged.half, columns.attributes, random_state)
     words, confusion = _confusion(rows[at], columns, held_out)
     total = float(failures[inside].sum())
@@ -93,9 +94,9 @@ def explain(judged: Judged, order: IntArray, columns: Explained, canonical: IntA
         size=len(at),
         failures=round(total),
         failure_rate=total / len(at),
-        interval=wilson_interval(total, len(at)),
+        interval=share_interval(failures[inside], columns.groups[rows[inside]]),
         base_rate=float(failures.mean()),
-        p_value=1.0 if held_out is None else max(held_out.p_value, held_out.p_given_confidence),
+        p_value=1.0 if held_out is None else hardest(held_out),
         q_value=judged.q_both,
         status="confirmed" if judged.q_both <= ALPHA else "candidate",
         kind=kind_of(held_out, judged.q_class, judged.q_both, judged.tried),
@@ -153,7 +154,7 @@ class PopulationTree:
             size=len(members),
             failures=round(total),
             failure_rate=total / len(members),
-            interval=wilson_interval(total, len(members)),
+            interval=share_interval(self.columns.failures[members], self.columns.groups[members]),
             base_rate=float(self.columns.failures[self.rows].mean()),
             p_value=1.0,
             q_value=1.0,

@@ -10,6 +10,9 @@ import pandas as pd
 
 from slicelab.core import Candidate, InvalidInputError
 from slicelab.discovery._candidates import CandidateSlices
+from slicelab.discovery._check_units import check_column
+from slicelab.discovery._grouped import difference_interval
+from slicelab.discovery._populations import group_codes
 
 SAME = 0.3
 """Slices that share less than this (Jaccard) are different ones."""
@@ -63,7 +66,9 @@ def _units(candidate: Candidate) -> set[str]:
     return set(candidate.unit_ids)
 
 
-def drift(found: CandidateSlices, new_embeddings: npt.ArrayLike) -> pd.DataFrame:
+def drift(
+    found: CandidateSlices, new_embeddings: npt.ArrayLike, *, groups: npt.ArrayLike | None = None
+) -> pd.DataFrame:
     """Say whether new data falls into the slices more or less often than the data they were found in.
 
     Parameters
@@ -72,26 +77,34 @@ def drift(found: CandidateSlices, new_embeddings: npt.ArrayLike) -> pd.DataFrame
         What discovery returned.
     new_embeddings
         (m, d) from the same embedder, m >= 1.
+    groups
+        (m,) new units that are not independent have one value, such as the objects of an image; a missing value is a
+        group of its own. None: they are independent. Those of before are what discovery was given.
 
     Returns
     -------
     DataFrame, one row per slice: `name`, `share_before` and `share_now` of all units, `change` with its interval
-    `low`, `high` (95 %, Newcombe), in shares.
+    `low`, `high` (95 %), in shares.
 
     Raises
     ------
     InvalidInputError
-        As `CandidateSlices.assign`, or there is no new row.
-    """
-    from slicelab.discovery._confirm import difference_interval
+        As `CandidateSlices.assign`, there is no new row, or another number of groups.
 
+    Notes
+    -----
+    **Source:** Newcombe 1998, method 10: from the intervals of both shares, which count groups where units share one.
+    New groups are taken as others than those of before.
+    """
     now = found.assign(new_embeddings) >= 0.5
     if not len(now):
         raise InvalidInputError("There must be at least one new embedding to compare with; got none.")
+    grouped = check_column(groups, len(now), "groups")
+    codes = np.arange(len(now)) if grouped is None else group_codes(grouped)
     then = found.assign(found.embeddings) >= 0.5
     rows = []
     for i, candidate in enumerate(found):
-        (k, n), (k0, n0) = ((int(of[:, i].sum()), len(of)) for of in (now, then))
-        low, high = difference_interval(k, n, k0, n0)
-        rows.append((candidate.name, k0 / n0, k / n, k / n - k0 / n0, low, high))
+        share, before = float(now[:, i].mean()), float(then[:, i].mean())
+        low, high = difference_interval(now[:, i].astype(float), then[:, i].astype(float), codes, found.groups)
+        rows.append((candidate.name, before, share, share - before, low, high))
     return pd.DataFrame(rows, columns=["name", "share_before", "share_now", "change", "low", "high"])

@@ -39,6 +39,19 @@ def group_codes(groups: Objects) -> IntArray:
     return codes
 
 
+def group_ranks(groups: Objects) -> IntArray:
+    """Return the place of every row's group among all by name, int64 (n,): the same in whatever order rows come.
+
+    A missing value is a group of its own, after the others.
+    """
+    codes = group_codes(groups)
+    _, first = np.unique(codes, return_index=True)
+    names = [("~", "") if pd.isna(groups[i]) else (type(groups[i]).__name__, str(groups[i])) for i in first]
+    ranks = np.empty(len(first), np.int64)
+    ranks[sorted(range(len(first)), key=lambda i: names[i])] = np.arange(len(first))
+    return ranks[codes]
+
+
 def canonical_order(vectors: FloatMatrix, failures: FloatArray, codes: IntArray) -> tuple[IntArray, IntArray]:
     """Order rows by their content, so that the same rows in another order give the same slices.
 

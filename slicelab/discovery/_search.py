@@ -135,13 +135,17 @@ def _standing_out(landscape: Landscape, means: FloatArray, counts: FloatArray, b
     return [groups[i] for i in order[gain[order] > 0]]
 
 
-def stability(landscape: Landscape, failures: FloatArray, found: Sequence[Found]) -> list[float]:
-    """Return how well each group is found again: mean Jaccard over bootstraps and over single maps."""
+def stability(landscape: Landscape, failures: FloatArray, found: Sequence[Found], groups: IntArray) -> list[float]:
+    """Return how well each group is found again: mean Jaccard over bootstraps and over single maps.
+
+    Bootstraps draw what is independent: whole groups (int64 (n,)), which are the units where each is its own.
+    """
     if not found:
         return []
     rng = np.random.default_rng(landscape.random_state)
-    n = len(failures)
-    drawn = [np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64) for _ in range(BOOTSTRAPS)]
+    codes = np.unique(groups, return_inverse=True)[1]
+    n = int(codes.max()) + 1
+    drawn = [np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64)[codes] for _ in range(BOOTSTRAPS)]
     again = [[o.inside for o in find(landscape, failures, weights)] for weights in drawn]
     again += [
         [landscape.spread(landscape.mask(node)) for node in landscape.chosen_on(at, failures)]
@@ -151,7 +155,7 @@ def stability(landscape: Landscape, failures: FloatArray, found: Sequence[Found]
     return [float(np.mean(row)) for row in best]
 
 
-def coherence(landscape: Landscape, inside: Mask, bands: IntArray) -> float:
+def coherence(landscape: Landscape, inside: Mask, bands: IntArray, groups: IntArray) -> float:
     """Return how much tighter a group lies than random ones with as many units of each band.
 
     Parameters
@@ -162,21 +166,24 @@ def coherence(landscape: Landscape, inside: Mask, bands: IntArray) -> float:
         bool (n,).
     bands
         int64 (n,): class and confidence band of every unit.
+    groups
+        int64 (n,): neighbours of a unit's own group say nothing, as they lie near it whatever they are.
 
     Returns
     -------
     (share of the members' 10 nearest neighbours that are members - expected) / (1 - expected), where the expected
-    share is that of units drawn at random within every band.
+    share is that of units drawn at random within every band. NaN where no member has a neighbour of another group.
     """
     near = landscape.neighbours[:, 1 : NEAR + 1]
-    inside, bands = landscape.at_landmarks(inside), landscape.at_landmarks(bands)
-    if near.shape[1] == 0 or inside.all() or not inside.any():
+    inside, bands, groups = (landscape.at_landmarks(values) for values in (inside, bands, groups))
+    other = groups[:, None] != groups[near]
+    if not other[inside].any() or inside.all():
         return float("nan")
     _, codes = np.unique(bands, return_inverse=True)
     share = np.bincount(codes, weights=inside) / np.bincount(codes)
     drawn = share[codes]
-    expected = float((drawn[:, None] * drawn[near]).sum() / (drawn.sum() * near.shape[1]))
-    observed = float(inside[near[inside]].mean())
+    expected = float((drawn[:, None] * drawn[near])[other].sum() / (drawn[:, None] * other).sum())
+    observed = float(inside[near[inside]][other[inside]].mean())
     return (observed - expected) / (1 - expected) if expected < 1 else float("nan")
 
 

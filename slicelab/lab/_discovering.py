@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import InvalidInputError
+from slicelab.core import GROUP_ID, InvalidInputError, listed
 from slicelab.lab._apart import Apart
 from slicelab.lab._units import Population, Units
 from slicelab.store import Vectors
@@ -32,8 +33,6 @@ def discovery_inputs(
     frame = units.population(model, population)
     rows = np.flatnonzero(pd.Index(names).isin(frame.index))
     frame = frame.loc[[names[i] for i in rows]]
-    if groups is not None and groups not in frame:
-        raise InvalidInputError(f"There is no column {groups!r}; there are {', '.join(map(str, frame.columns))}.")
     return {
         "embeddings": points[rows],
         "failures": frame["loss"].to_numpy(float) if graded else frame["failure"].to_numpy(bool),
@@ -41,9 +40,41 @@ def discovery_inputs(
         "predictions": frame["prediction"].to_numpy(object) if population == "labelled" else None,
         "confidences": frame["confidence"].to_numpy(float),
         "attributes": units.attributes(frame, progress=progress) if describe else None,
-        "groups": None if groups is None else frame[groups].to_numpy(object),
+        "groups": group_names(frame, groups),
         "ids": list(frame.index),
     }
+
+
+def group_names(units: pd.DataFrame, column: str | None) -> npt.NDArray[np.object_]:
+    """Return the group of every unit, (n,): units of one group are not independent.
+
+    Parameters
+    ----------
+    units
+        A units frame.
+    column
+        The column whose equal values mark them; where its value is missing, the dataset's own group counts. None: the
+        dataset's own groups, which are its images where it has no others.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such column.
+    """
+    own = units[GROUP_ID].to_numpy(object)
+    if column is None or column == GROUP_ID:
+        return own
+    if column not in units:
+        raise InvalidInputError(
+            f"There is no column {column!r} to group units by; there are {listed(units.columns, 30)}. "
+            "Leave `groups` out for the dataset's own groups."
+        )
+    values = units[column]
+    missing = values.isna().to_numpy(bool)
+    names = [f"own {group}" for group in own[missing]]
+    groups = np.array([f"value {value}" for value in values], object)
+    groups[missing] = names
+    return groups
 
 
 def discovery_apart(

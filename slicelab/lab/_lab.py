@@ -29,7 +29,7 @@ from slicelab.core import (
     Thumbnail,
     Work,
 )
-from slicelab.lab._discovering import discovery_apart, discovery_inputs
+from slicelab.lab._discovering import discovery_apart, discovery_inputs, group_names
 from slicelab.lab._embed import Engine
 from slicelab.lab._first_map import Arrival, Maps, running_loop
 from slicelab.lab._label_schema import define_classes
@@ -299,7 +299,9 @@ class Lab:
         graded
             Take the loss, 1 - p(label), instead of right or wrong.
         groups
-            A metadata column whose values are not independent, such as the video or patient of a sample.
+            A metadata column whose equal values mark units that are not independent, such as the video or patient of a
+            sample; where its value is missing, the dataset's own group counts. None: the dataset's own groups, which
+            are its images unless it was loaded with others.
         describe
             Describe slices by rules over metadata, position and image statistics (measured once, then kept).
         max_slices, random_state, workers, progress
@@ -338,7 +340,7 @@ class Lab:
             "embeddings": embeddings,
             "population": population,
             "graded": graded,
-            "groups": groups,
+            "groups": groups or self._units.table().group,
             "max_slices": max_slices,
             "random_state": random_state,
         }
@@ -352,7 +354,7 @@ class Lab:
 
         def keep(found: CandidateSlices) -> CandidateSlices:
             self._found[model] = found
-            self._settings[model] = {"embeddings": embeddings}
+            self._settings[model] = {"embeddings": embeddings, "groups": self._units.table().group}
             return found
 
         cache = self._connection.home / "cache"
@@ -363,6 +365,7 @@ class Lab:
         model: str,
         *,
         population: Population = "labelled",
+        groups: str | None = None,
         max_slices: int = 20,
         random_state: int = 0,
         progress: bool = True,
@@ -371,7 +374,7 @@ class Lab:
 
         Parameters
         ----------
-        model, population
+        model, population, groups
             As `discover`.
         max_slices, random_state
             As `slicelab.discovery.discover_rules`.
@@ -391,6 +394,7 @@ class Lab:
             units["failure"].to_numpy(bool),
             units["label"].to_numpy(object),
             confidences=confidences if np.isfinite(confidences).all() else None,
+            groups=group_names(units, groups),
             max_slices=max_slices,
             random_state=random_state,
             ids=list(units.index),

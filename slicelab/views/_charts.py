@@ -75,9 +75,10 @@ def interval_figure(slices: pd.DataFrame, *, base_rate: float | None = None) -> 
     Parameters
     ----------
     slices
-        Columns `name`, `failure_rate`, `low`, `high`, as `slices_frame` gives it.
+        Columns `name`, `failure_rate`, `low`, `high`, as `slices_frame` gives it. With `base_rate`, too, what each is
+        compared with is drawn as a mark of its line.
     base_rate
-        The failure rate of all units; drawn as a vertical line.
+        One failure rate to compare all with, such as that of all units; drawn as a vertical line.
     """
     missing = [c for c in ("name", "failure_rate", "low", "high") if c not in slices.columns]
     if missing:
@@ -92,6 +93,7 @@ def interval_figure(slices: pd.DataFrame, *, base_rate: float | None = None) -> 
             error_x={"type": "data", "symmetric": False, "array": slices["high"].to_numpy(dtype=np.float64) - rate,
                      "arrayminus": rate - slices["low"].to_numpy(dtype=np.float64), "color": FAILURE.colour},
             hovertemplate="%{x:.1%}<extra></extra>",
+            showlegend=False,
         ),
         layout={
             "template": "none",
@@ -102,6 +104,15 @@ def interval_figure(slices: pd.DataFrame, *, base_rate: float | None = None) -> 
                       "autorange": "reversed", "showgrid": False, "zeroline": False},
         },
     )  # fmt: skip
+    if "base_rate" in slices:
+        figure.add_scatter(
+            x=slices["base_rate"].to_numpy(dtype=np.float64),
+            y=np.arange(len(slices)),
+            mode="markers",
+            marker={"symbol": "line-ns-open", "size": 14, "color": "#767676"},
+            hovertemplate="%{x:.1%} of its class or population<extra></extra>",
+            showlegend=False,
+        )
     if base_rate is not None:
         figure.add_vline(x=base_rate, line={"dash": "dot", "color": "#767676"})
     return figure

@@ -8,14 +8,15 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from slicelab.core import Candidate, Slice
 from slicelab.views._selection import Rows, caption, check_units, rows_in
 
 COLUMNS = (
-    "name", "size", "failures", "failure_rate", "low", "high", "lift", "q_value", "stability", "confusion", "status",
-    "rule", "description", "version",
+    "name", "size", "failures", "failure_rate", "low", "high", "base_rate", "lift", "q_value", "stability", "confusion",
+    "status", "rule", "description", "version",
 )  # fmt: skip
 
 
@@ -45,10 +46,12 @@ def slices_frame(
     Returns
     -------
     Columns `name` (a candidate without one: "candidate 3", counted from 1), `size`, `failures`, `failure_rate`,
-    `low`, `high` (95 % Wilson interval), `lift` (failure rate over that of all units), `q_value` and
-    `stability` (NaN for slices), `confusion` (the most frequent one among its failures), `status` ("candidate",
-    "confirmed" or "slice"; "boundary", "small" and "lead" are candidates of that kind; "dismissed", "kept"), `rule`,
-    `description` and `version` (0 for candidates).
+    `low`, `high` (95 % interval: of a candidate its own, of a slice Wilson's), `base_rate` (failure rate of what the
+    slice is compared with: of a candidate the population in which it was searched; of a slice its members' classes,
+    among labelled units, or among predicted boxes for members without a label), `lift` (failure rate over that; NaN
+    where nothing there fails), `q_value` and `stability` (NaN for slices), `confusion` (the most frequent one among its
+    failures), `status` ("candidate", "confirmed" or "slice"; "boundary", "small" and "lead" are candidates of that
+    kind; "dismissed", "kept"), `rule`, `description` and `version` (0 for candidates).
     """
     return SliceRows(units, failures).frame(slices, dismissed=dismissed, kept_as=kept_as)
 
@@ -63,8 +66,8 @@ class SliceRows:
 
     Attributes
     ----------
-    fails, base
-        bool (n,): which units fail, and the share of them.
+    fails
+        bool (n,): which units fail.
     """
 
     def __init__(self, units: pd.DataFrame, failures: pd.DataFrame | None = None) -> None:
@@ -72,7 +75,7 @@ class SliceRows:
         # An index of pandas' own text type makes a copy of itself at every question.
         self._index = pd.Index(units.index.to_numpy(object), dtype=object)
         self.fails = units["failure"].to_numpy(dtype=bool)
-        self.base = float(self.fails.mean()) if len(units) else 0.0
+        self._class_rates = _class_rates(units, self.fails)
         models = [] if failures is None else list(failures.items())
         self._under = {f"failures of {model}": column.to_numpy(dtype=bool) for model, column in models}
         self._kept: dict[object, tuple[Candidate | Slice, Rows, dict[str, Any]]] = {}  # with what it was counted for
@@ -80,6 +83,10 @@ class SliceRows:
     def members(self, group: Candidate | Slice) -> Rows:
         """Return the row positions of a group's members, int64 in their order; those not among the units left out."""
         return self._read(group)[1]
+
+    def base_rate(self, members: Rows) -> float:
+        """Return the failure rate of the classes of these rows, as they are mixed in them; NaN without rows."""
+        return float(self._class_rates[members].mean()) if len(members) else np.nan
 
     def frame(
         self, groups: Iterable[Candidate | Slice], *, dismissed: Sequence[str] = (), kept_as: Sequence[str] = ()
@@ -107,7 +114,7 @@ class SliceRows:
 
     def _count(self, group: Candidate | Slice) -> tuple[Rows, dict[str, Any]]:
         members = rows_in(self._units, group, index=self._index)
-        row = _candidate_row(group, self) if isinstance(group, Candidate) else _slice_row(group, self, members)
+        row = _candidate_row(group) if isinstance(group, Candidate) else _slice_row(group, self, members)
         row["confusion"] = _confusion(self._units, members[self.fails[members]])
         for model, fails in self._under.items():
             row[model] = float(fails[members].mean()) if len(members) else np.nan
@@ -118,7 +125,23 @@ def _identity(group: Candidate | Slice) -> object:
     return group.slice_id if isinstance(group, Slice) else id(group)
 
 
-def _candidate_row(candidate: Candidate, rows: SliceRows) -> dict[str, Any]:
+def _class_rates(units: pd.DataFrame, fails: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Return for every unit the failure rate of its class, float64 (n,): among labelled units, or predicted boxes.
+
+    A unit without a label is compared with all that was predicted as its class. NaN where it has neither.
+    """
+    failed = pd.Series(fails.astype(np.float64), index=units.index)
+    label, prediction = (units[column].astype(object) for column in ("label", "prediction"))
+    labelled = failed.groupby(label).transform("mean")
+    predicted = failed.groupby(prediction).transform("mean")
+    return np.where(label.notna(), labelled, predicted).astype(np.float64)
+
+
+def _lift(rate: float, base_rate: float) -> float:
+    return rate / base_rate if base_rate > 0 else np.nan
+
+
+def _candidate_row(candidate: Candidate) -> dict[str, Any]:
     return {
         "name": candidate.name,
         "size": candidate.size,
@@ -126,7 +149,8 @@ def _candidate_row(candidate: Candidate, rows: SliceRows) -> dict[str, Any]:
         "failure_rate": candidate.failure_rate,
         "low": candidate.interval[0],
         "high": candidate.interval[1],
-        "lift": candidate.failure_rate / rows.base if rows.base else np.nan,
+        "base_rate": candidate.base_rate,
+        "lift": _lift(candidate.failure_rate, candidate.base_rate),
         "q_value": candidate.q_value,
         "stability": candidate.stability,
         "rule": "" if candidate.rule is None else candidate.rule.expression,
@@ -140,6 +164,7 @@ def _slice_row(slice_: Slice, rows: SliceRows, members: Rows) -> dict[str, Any]:
     failures = int(rows.fails[members].sum())
     rate = failures / len(members) if len(members) else np.nan
     low, high = _wilson(failures, len(members))
+    base_rate = rows.base_rate(members)
     absent = len(slice_.members) - len(members)
     words = [slice_.note, f"{absent} members are not among these units" if absent else ""]
     return {
@@ -149,7 +174,8 @@ def _slice_row(slice_: Slice, rows: SliceRows, members: Rows) -> dict[str, Any]:
         "failure_rate": rate,
         "low": low,
         "high": high,
-        "lift": rate / rows.base if rows.base else np.nan,
+        "base_rate": base_rate,
+        "lift": _lift(rate, base_rate),
         "q_value": np.nan,
         "stability": np.nan,
         "rule": slice_.rule or "",

@@ -12,7 +12,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from slicelab.core import HeldOut
-from slicelab.discovery._confirm import confidence_bands, difference_interval, hold_out, kind_of, pool, q_values
+from slicelab.discovery._confirm import confidence_bands, hardest, hold_out, kind_of, pool, q_values
+from slicelab.discovery._grouped import difference_interval
 
 
 @pytest.mark.parametrize("confidences", [None, np.array([]), np.array([0.5, np.nan, 0.7]), np.array([0.8, 0.8, 0.8])])
@@ -58,7 +59,7 @@ def _case():
 def test_only_the_other_half_is_counted():
     """Rows, rates, effect, intervals and p-value are those of the eight units held out."""
     inside, failures, other, rows = _case()
-    held_out = hold_out(inside, failures, other, rows, np.zeros(12, np.int64), None)
+    held_out = hold_out(inside, failures, other, rows, np.zeros(12, np.int64), None, np.arange(12))
     assert held_out.rows.tolist() == [104, 105, 106, 107]
     assert held_out.outside_rows.tolist() == [108, 109, 110, 111]
     assert (held_out.n, held_out.rate, held_out.outside_rate, held_out.effect) == (4, 0.75, 0.25, 0.5)
@@ -68,14 +69,15 @@ def test_only_the_other_half_is_counted():
     assert held_out.p_value == pytest.approx(fisher_exact([[3, 1], [1, 3]], alternative="greater").pvalue)
     assert held_out.p_given_confidence == held_out.p_value
     assert held_out.smallest_p_value == pytest.approx(1 / 70)
-    flipped = hold_out(inside, np.where(other, failures, 1 - failures), other, rows, np.zeros(12, np.int64), None)
+    turned = np.where(other, failures, 1 - failures)
+    flipped = hold_out(inside, turned, other, rows, np.zeros(12, np.int64), None, np.arange(12))
     assert flipped.p_value == held_out.p_value
 
 
 def test_classes_are_compared_with_themselves():
     """A slice that is all of one class, and fails as that class does, is no evidence."""
     inside, failures, other, rows = _case()
-    assert hold_out(inside, failures, other, rows, inside.astype(np.int64), None).p_value == 1.0
+    assert hold_out(inside, failures, other, rows, inside.astype(np.int64), None, np.arange(12)).p_value == 1.0
 
 
 def test_given_the_confidence_units_are_compared_with_equally_sure_ones():
@@ -86,14 +88,16 @@ def test_given_the_confidence_units_are_compared_with_equally_sure_ones():
     confidences = np.where(unsure, rng.uniform(0.4, 0.6, n), rng.uniform(0.95, 1.0, n))
     failures = (rng.random(n) < 1 - confidences).astype(float)
     inside = np.where(unsure, rng.random(n) < 0.5, rng.random(n) < 0.02)
-    held_out = hold_out(inside, failures, np.ones(n, bool), np.arange(n), np.zeros(n, np.int64), confidences)
+    rows = np.arange(n)
+    held_out = hold_out(inside, failures, np.ones(n, bool), rows, np.zeros(n, np.int64), confidences, rows)
     assert held_out.p_value < 1e-20
     assert held_out.p_given_confidence > 0.05
 
 
 def test_a_slice_without_held_out_units_says_nothing():
     """No unit inside: rates unknown, the widest intervals, p-values of 1."""
-    held_out = hold_out(np.zeros(5, bool), np.ones(5), np.ones(5, bool), np.arange(5), np.zeros(5, np.int64), None)
+    rows = np.arange(5)
+    held_out = hold_out(np.zeros(5, bool), np.ones(5), np.ones(5, bool), rows, np.zeros(5, np.int64), None, rows)
     assert held_out.n == 0
     assert np.isnan(held_out.rate)
     assert held_out.effect_interval == (-1.0, 1.0)
@@ -101,23 +105,27 @@ def test_a_slice_without_held_out_units_says_nothing():
 
 
 def test_two_halves_are_put_together():
-    """Rates are those of all rows held out; p-values are the smaller of the two, doubled; one half stays as it is."""
+    """Rates are those of all rows held out; p-values are those of the half whose harder test has the smaller one."""
     inside, failures, other, rows = _case()
-    one = hold_out(inside, failures, other, rows, np.zeros(12, np.int64), None)
-    two = hold_out(inside, failures, ~other, rows, np.zeros(12, np.int64), None)
+    one = hold_out(inside, failures, other, rows, np.zeros(12, np.int64), None, np.arange(12))
+    two = hold_out(inside, failures, ~other, rows, np.zeros(12, np.int64), None, np.arange(12))
     everything = np.zeros(112)
     everything[100:] = failures
-    both = pool([one, two], everything)
+    both = pool([two, one], everything, np.arange(112))
     assert sorted(both.rows.tolist()) == [100, 101, 104, 105, 106, 107]
     assert sorted(both.outside_rows.tolist()) == [102, 103, 108, 109, 110, 111]
     assert (both.rate, both.outside_rate) == (0.5, 0.5)
     expected = confint_proportions_2indep(3, 6, 3, 6, method="newcomb", compare="diff")
     assert both.effect_interval == pytest.approx(expected)
     assert two.p_value == pytest.approx(1.0)
-    assert both.p_value == pytest.approx(2 * one.p_value)
-    assert both.smallest_p_value == pytest.approx(2 * one.smallest_p_value)
-    assert pool([two, two], everything).p_value == 1.0
-    alone = pool([one], everything)
+    assert both.p_value == one.p_value
+    assert both.smallest_p_value == min(one.smallest_p_value, two.smallest_p_value)
+    sure = replace(two, p_value=one.p_value / 2, p_given_confidence=0.9)
+    both = pool([sure, one], everything, np.arange(112))
+    assert (both.p_value, both.p_given_confidence) == (one.p_value, one.p_given_confidence)
+    thrice = pool([two, one], everything, np.arange(112), times=3)
+    assert hardest(thrice) == pytest.approx(min(1.0, 3 * one.p_value))
+    alone = pool([one], everything, np.arange(112))
     assert (alone.p_value, alone.rate, alone.interval) == (one.p_value, one.rate, one.interval)
 
 
@@ -126,7 +134,8 @@ def test_two_halves_are_put_together():
 def test_the_interval_of_a_difference_is_newcombes(n, n0, share, share0):
     """The interval is statsmodels' one of Newcombe, and holds the difference."""
     k, k0 = round(share * n), round(share0 * n0)
-    interval = difference_interval(k, n, k0, n0)
+    values, others = np.arange(n) < k, np.arange(n0) < k0
+    interval = difference_interval(values.astype(float), others.astype(float), np.arange(n), np.arange(n0))
     assert interval == pytest.approx(
         confint_proportions_2indep(k, n, k0, n0, method="newcomb", compare="diff"), abs=1e-9
     )
@@ -147,7 +156,7 @@ def test_nothing_tried_has_no_q_values():
 
 def _held_out(smallest):
     inside, failures, other, rows = _case()
-    made = hold_out(inside, failures, other, rows, np.zeros(12, np.int64), None)
+    made = hold_out(inside, failures, other, rows, np.zeros(12, np.int64), None, np.arange(12))
     assert isinstance(made, HeldOut)
     return replace(made, smallest_p_value=smallest)
 

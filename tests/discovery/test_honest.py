@@ -50,7 +50,7 @@ def test_doubt_near_the_boundary_is_no_slice():
             assert (cluster[without.members] == 0).mean() > 0.9
             (given_them,) = discover(embeddings, failures, confidences=confidences)
             assert given_them.members.tolist() == without.members.tolist()
-            assert given_them.held_out.p_value == without.held_out.p_value
+            assert given_them.held_out.p_value >= without.held_out.p_value  # maybe of the other half
             assert given_them.held_out.p_given_confidence > 10 * without.held_out.p_value
             kinds.append((given_them.status, given_them.kind))
     assert len(kinds) >= 3

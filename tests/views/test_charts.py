@@ -37,7 +37,8 @@ def test_confusion_shows_shares_of_each_label() -> None:
 def test_intervals_reach_from_low_to_high(units) -> None:
     """Each slice's whiskers end at its interval's ends."""
     frame = slices_frame([Slice("a", ("u0", "u1", "u2")), Slice("b", ("u4", "u5"))], units)
-    dots = interval_figure(frame, base_rate=0.5).data[0]
+    dots, compared = interval_figure(frame, base_rate=0.5).data
+    np.testing.assert_allclose(compared.x, frame["base_rate"])
     np.testing.assert_allclose(dots.x + dots.error_x.array, frame["high"])
     np.testing.assert_allclose(dots.x - dots.error_x.arrayminus, frame["low"])
     with pytest.raises(InvalidInputError, match="lacks the columns 'high'"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
@@ -20,7 +21,10 @@ def test_a_slice_is_counted_in_the_units(units) -> None:
     oracle = binomtest(5, 7).proportion_ci(method="wilson")
     assert (row["low"], row["high"]) == pytest.approx((oracle.low, oracle.high), abs=1e-12)
     assert row["failure_rate"] == pytest.approx(5 / 7)
-    assert row["lift"] == pytest.approx((5 / 7) / (50 / 60))
+    like = ["prediction" if spurious else "label" for spurious in units["label"].isna().iloc[:7]]
+    rates = [units.loc[units[c] == units[c].iloc[i], "failure"].mean() for i, c in enumerate(like)]
+    base_rate = np.mean(rates)
+    assert (row["base_rate"], row["lift"]) == pytest.approx((base_rate, (5 / 7) / base_rate))
     assert row["description"] == "dark · 1 members are not among these units"
     assert np.isnan(row["q_value"])
 
@@ -35,7 +39,7 @@ def test_interval_agrees_with_scipy(units, k) -> None:
 
 
 def test_a_candidate_tells_its_own_numbers(units) -> None:
-    """A candidate's numbers are taken over, but its lift is over all units, as a slice's; without a name: a number."""
+    """A candidate's numbers are taken over; its lift is over the population it was searched in; no name: a number."""
     found = Candidate(np.array([0]), np.zeros(60, np.float32), 40, 30, 0.75, (0.6, 0.86), 0.5, 0.01, 0.02,
                       status="confirmed", description="cups")  # fmt: skip
     row = slices_frame([found], units).iloc[0]
@@ -43,7 +47,7 @@ def test_a_candidate_tells_its_own_numbers(units) -> None:
         "candidate 1", 40, 30, "confirmed", "cups",
     ]  # fmt: skip
     assert (row["low"], row["high"], row["q_value"]) == (0.6, 0.86, 0.02)
-    assert row["lift"] == pytest.approx(0.75 / (50 / 60))
+    assert (row["base_rate"], row["lift"]) == (0.5, 1.5)
     settled = slices_frame([found, found, found], units, dismissed=["", "noise", ""], kept_as=["big cups", "", ""])
     assert settled["status"].tolist() == ["kept", "dismissed", "confirmed"]
     assert settled["description"].str.split(" · ").str[0].tolist() == ["is slice big cups", "noise", "cups"]
@@ -82,3 +86,36 @@ def test_candidates_are_found_by_their_ids(units) -> None:
     )
     (outline,) = slice_outlines([found], units, np.arange(120, dtype=np.float32).reshape(60, 2))
     assert (outline["x"], outline["y"]) == (10.0, 11.0)  # between the places of u3 and u7
+
+
+def test_a_slice_is_compared_with_its_own_population() -> None:
+    """Labelled members with labelled units of their class, predicted boxes with all that is predicted as theirs.
+
+    Two of four labelled cups fail, and three boxes that are no cup: a slice with both failing cups has twice the rate.
+    """
+    label = ["cup"] * 4 + [np.nan] * 3 + ["pan"] * 3
+    prediction = ["cup", "cup", np.nan, np.nan, "cup", "cup", "cup", "pan", "pan", np.nan]
+    fails = [False, False, True, True, True, True, True, False, False, True]
+    units = pd.DataFrame(
+        {"key": "i", "label": label, "prediction": prediction, "confidence": 0.5, "outcome": "tp", "failure": fails,
+         "loss": 0.0},
+        index=[f"u{i}" for i in range(10)],
+    )  # fmt: skip
+    labelled, boxes, both = (
+        Slice(name, m) for name, m in (("a", ("u2", "u3")), ("b", ("u4", "u5")), ("c", ("u2", "u9")))
+    )
+    rows = slices_frame([labelled, boxes, both], units)
+    assert rows["base_rate"].tolist() == pytest.approx([2 / 4, 3 / 5, (2 / 4 + 1 / 3) / 2])
+    assert rows["lift"].tolist() == pytest.approx([2, 5 / 3, 1 / rows["base_rate"][2]])
+
+
+def test_what_has_nothing_to_compare_with_has_no_lift() -> None:
+    """In a class without failures a lift can't be measured: NaN, not infinity."""
+    units = pd.DataFrame(
+        {"key": "i", "label": ["cup"] * 3, "prediction": "cup", "confidence": 0.5, "outcome": "tp", "failure": False,
+         "loss": 0.0},
+        index=["u0", "u1", "u2"],
+    )  # fmt: skip
+    row = slices_frame([Slice("a", ("u0",))], units).iloc[0]
+    assert row["base_rate"] == 0
+    assert np.isnan(row["lift"])

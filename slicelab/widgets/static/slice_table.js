@@ -7,7 +7,7 @@ const COLUMNS = [
   { field: "size", title: "Units" },
   { field: "failures", title: "Failures" },
   { field: "failure_rate", title: "Failure rate" },
-  { field: "lift", title: "Lift" },
+  { field: "lift", title: "Lift over class", about: "failure rate over that of its class, or of the population it was searched in" },
   { field: "q_value", title: "q" },
   { field: "stability", title: "Stability" },
   { field: "confusion", title: "Mostly", text: true },
@@ -27,6 +27,11 @@ function shown(row, field) {
   if (field === "q_value") return value < 0.001 ? value.toExponential(0) : value.toFixed(3);
   if (field === "status") return row.version ? `${value} v${row.version}` : value;
   return typeof value === "number" ? value.toLocaleString("en") : value;
+}
+
+function comparedWith(row) {
+  if (row.failure_rate === null || typeof row.base_rate !== "number") return "";
+  return `${shown(row, "failure_rate")} here, ${(100 * row.base_rate).toFixed(1)} % in its class or population`;
 }
 
 // The rate as a bar and its interval as a line over it.
@@ -90,6 +95,7 @@ function render({ model, el }) {
       th.scope = "col";
       const button = make("button", "", th, column.title);
       button.type = "button";
+      if (column.about) button.title = column.about;
       if (column.field.startsWith(OF_MODEL)) button.title = `failure rate ${column.title}`;
       button.onclick = () => {
         const again = order.field === column.field;
@@ -143,6 +149,7 @@ function render({ model, el }) {
       else {
         make("div", "", cell, shown(row, column.field));
         if (column.text) cell.title = row[column.field] || "";
+        if (column.field === "lift") cell.title = comparedWith(row);
       }
       tr.append(cell);
     }
