@@ -1,0 +1,54 @@
+"""Start the command line: a gate, which runs in every build, doesn't wait for what the other commands need."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
+
+_OBJECTS = 200_000
+"""New containers until the collector looks for cycles; 700 are usual."""
+
+
+def main() -> None:
+    """Run the command line; errors that SliceLab words are one line on stderr and exit code 2."""
+    alone = sys.argv[1:2] == ["gate"]
+    if alone:
+        # A gate makes many objects at once, hardly any cycles, and ends.
+        gc.set_threshold(_OBJECTS, 10, 10)
+    import typer
+
+    from slicelab.core import SliceLabError, visible
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        (gate_app() if alone else _whole_app())()
+    except SliceLabError as error:
+        typer.echo(visible(f"slicelab: {error}".replace("\n", "\n  ")).replace("\ufffd  ", "\n  "), err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("slicelab: stopped; what was done is kept.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def gate_app() -> typer.Typer:
+    """Return the command line with `gate` alone: to build the other fifty commands takes longer than to judge."""
+    from slicelab.cli._gate import gate
+    from slicelab.cli._root import new_app
+
+    app = new_app()
+    app.command()(gate)
+    return app
+
+
+def _whole_app() -> typer.Typer:
+    from slicelab.cli._main import app
+
+    return app
