@@ -21,6 +21,8 @@ def main() -> None:
     if alone:
         # A gate makes many objects at once, hardly any cycles, and ends.
         gc.set_threshold(_OBJECTS, 10, 10)
+        # Arrow's own allocator asks for huge pages, and to clear those takes longer than to read a file.
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     import typer
 
     from slicelab.core import SliceLabError, visible

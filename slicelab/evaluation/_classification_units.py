@@ -7,6 +7,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from slicelab.core import UNIT_COLUMNS, InvalidInputError, Predictions, SampleTable
+from slicelab.sources import find_texts
+
+_OUTCOMES = ("correct", "wrong", "unpredicted")
 
 
 def classification_units(table: SampleTable, predictions: Predictions) -> pd.DataFrame:
@@ -36,32 +39,31 @@ def classification_units(table: SampleTable, predictions: Predictions) -> pd.Dat
     An unpredicted sample has loss 1.
     """
     _check_task(table, predictions)
-    labels = table.samples["label"].dropna()
-    rows = predictions.frame.index.get_indexer(labels.index)
+    known = table.samples["label"].notna().to_numpy(bool)
+    labels = table.samples["label"][known]
+    rows = find_texts(labels.index, predictions.frame.index)
     there = rows >= 0
-    predicted = predictions.frame.iloc[np.where(there, rows, 0)] if len(predictions.frame) else None
     label = labels.to_numpy(object)
     prediction = np.full(len(labels), np.nan, dtype=object)
     confidence = np.full(len(labels), np.nan)
-    if predicted is not None:
-        prediction[there] = predicted["label"].to_numpy(object)[there]
-        confidence[there] = predicted["confidence"].to_numpy(np.float64)[there]
+    prediction[there] = predictions.frame["label"].to_numpy(object)[rows[there]]
+    confidence[there] = predictions.frame["confidence"].to_numpy(np.float64)[rows[there]]
     there &= ~pd.isna(prediction)
     correct = np.array(label == prediction, dtype=bool)
-    outcome = np.where(correct, "correct", np.where(there, "wrong", "unpredicted"))
+    outcome = pd.array(list(_OUTCOMES), dtype="str").take(np.where(correct, 0, np.where(there, 1, 2)))
     confidence[~there] = np.nan
     units = pd.DataFrame(
         {
-            "key": labels.index.to_numpy(object),
-            "label": label,
+            "key": labels.index.array,
+            "label": labels.array,
             "prediction": prediction,
             "confidence": confidence,
             "outcome": outcome,
             "failure": ~correct,
             "loss": _loss(predictions, rows, label, correct=correct, there=there, confidence=confidence),
-            "group_id": table.groups.loc[labels.index].to_numpy(object),
+            "group_id": table.groups[known].array,
         },
-        index=pd.Index(labels.index.to_numpy(object), name="unit", dtype="str"),
+        index=pd.Index(labels.index, name="unit", dtype="str"),
         columns=list(UNIT_COLUMNS),
     )
     return units.astype({"key": "str", "label": "str", "prediction": "str", "outcome": "str", "group_id": "str"})
