@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import os
@@ -21,6 +22,7 @@ def main() -> None:
     if alone:
         # A gate makes many objects at once, hardly any cycles, and ends.
         gc.set_threshold(_OBJECTS, 10, 10)
+        atexit.register(gc.freeze)
         # Arrow's own allocator asks for huge pages, and to clear those takes longer than to read a file.
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     import typer
@@ -29,7 +31,10 @@ def main() -> None:
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     try:
-        (gate_app() if alone else _whole_app())()
+        if alone:
+            run_gate(sys.argv[2:])
+        else:
+            _whole_app()()
     except SliceLabError as error:
         typer.echo(visible(f"slicelab: {error}".replace("\n", "\n  ")).replace("\ufffd  ", "\n  "), err=True)
         sys.exit(2)
@@ -38,6 +43,26 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def run_gate(arguments: list[str]) -> None:
+    """Run `slicelab gate`; typer reads the arguments only where they aren't plain."""
+    import typer
+
+    from slicelab.cli._gate import gate
+    from slicelab.cli._plain_options import plain_options
+
+    plain = plain_options(gate, arguments)
+    if plain is None:
+        gate_app()()
+        return
+    try:
+        gate(**plain)
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
+    except typer.BadParameter as error:
+        error.show()
+        sys.exit(error.exit_code)
 
 
 def gate_app() -> typer.Typer:

@@ -12,7 +12,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from slicelab.core import GROUP_ID, InvalidInputError, Predictions, SampleTable, Suite, SuiteError, listed, top_k
-from slicelab.evaluation import MetricValue, classification_units, detection_units, label_ranks, metric_value, unit_share
+from slicelab.evaluation import (
+    MetricValue,
+    classification_units,
+    detection_units,
+    label_ranks,
+    metric_value,
+    unit_share,
+)
 from slicelab.gate._freeze_case import member_keys
 from slicelab.gate._member_rows import member_rows
 from slicelab.sources import find_texts
@@ -179,9 +186,7 @@ class ModelOnSuite:
             self.units = classification_units(self._table, predictions)
             if any(top_k(case.bar.metric) for case in suite.cases):
                 self.units["label_rank"] = label_ranks(self.units, predictions)
-            # One hash per unit; 0 where there is no prediction.
-            at = find_texts(self.units.index, predictions.frame.index)
-            self._row_hashes = np.append(_hash_rows(predictions.frame, predictions), np.uint64(0))[at]
+            self._row_hashes = _hash_units(self.units, predictions)
             self._unit_of_sample = _positions_among(suite.samples["label"].notna().to_numpy(bool))
         else:
             self.units = detection_units(self._table, predictions, confidence=confidence)
@@ -206,9 +211,7 @@ class ModelOnSuite:
             if (rows < 0).any():
                 raise InvalidInputError(f"{int((rows < 0).sum())} members are no units of the suite.")
             everyone = np.ones(len(rows), dtype=bool)
-            return Part(
-                members, self._whole, rows, everyone, list(members), independent=self._whole.are_independent
-            )
+            return Part(members, self._whole, rows, everyone, list(members), independent=self._whole.are_independent)
         images = sorted(member_keys(members, self._keys))
         rows = self._rows_by_image.rows(images)
         units = self.units.iloc[rows]
@@ -226,19 +229,20 @@ class ModelOnSuite:
 
     def prediction_hash(self, part: Part) -> str:
         """SHA-256 of what the model says of a case's images, whatever the order of its rows."""
-        rows = self._row_hashes[
-            part.rows if part.predicted is None else self._predicted_by_image.rows(part.images)
-        ]
+        rows = self._row_hashes[part.rows if part.predicted is None else self._predicted_by_image.rows(part.images)]
         return hashlib.sha256(np.sort(rows).astype("<u8").tobytes()).hexdigest()
 
     def _find_problem(self, predictions: Predictions) -> str:
         """Say why the predictions can't belong to this suite ('' if they can)."""
         keys = predictions.frame.index if self.suite.task == "classification" else predictions.frame["key"]
+        if self.suite.task == "classification" and not self._whole.unpredicted.all():
+            return ""
         if not len(self.suite.samples) or (find_texts(pd.Index(keys), self.suite.samples.index) >= 0).any():
             return ""
+        total = len(self.suite.samples)
         named = f"they name images like {next(iter(keys))!r}" if len(keys) else "they are empty"
         return (
-            f"The predictions of {predictions.model!r} hold none of the suite's {len(self.suite.samples)} images: {named}, "
+            f"The predictions of {predictions.model!r} hold none of the suite's {total} images: {named}, "
             f"the suite like {next(iter(self.suite.samples.index))!r}."
         )
 
@@ -246,6 +250,16 @@ class ModelOnSuite:
 def _positions_among(chosen: npt.NDArray[np.bool_]) -> Positions:
     """Return which of the chosen rows each row is, -1 where it is none and at the end."""
     return np.append(np.where(chosen, np.cumsum(chosen) - 1, -1), -1).astype(np.intp)
+
+
+def _hash_units(units: pd.DataFrame, predictions: Predictions) -> npt.NDArray[np.uint64]:
+    """Return `_hash_rows` of each unit's prediction, 0 where there is none."""
+    if predictions.probabilities is not None:
+        at = find_texts(units.index, predictions.frame.index)
+        return np.append(_hash_rows(predictions.frame, predictions), np.uint64(0))[at]
+    said = units[["prediction", "confidence"]]
+    hashes = pd.util.hash_pandas_object(said, index=True, categorize=False).to_numpy(np.uint64)
+    return np.where(said["prediction"].notna().to_numpy(bool), hashes, np.uint64(0))
 
 
 def _hash_rows(frame: pd.DataFrame, predictions: Predictions) -> npt.NDArray[np.uint64]:

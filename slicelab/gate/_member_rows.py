@@ -52,6 +52,7 @@ _KNOWN: WeakKeyDictionary[Suite, MemberRows] = WeakKeyDictionary()
 def _find(members: list[str], keys: pd.Index) -> Positions:
     import pyarrow as pa
 
+    wanted: pd.Index
     try:
         wanted = pd.Index(text_column(pa.array(members, pa.large_string())))
     except (UnicodeEncodeError, pa.ArrowException):  # an id that isn't valid Unicode, or no text

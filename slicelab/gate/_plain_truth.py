@@ -50,7 +50,7 @@ class PlainTruth:
     def missing(self, members: Sequence[str]) -> list[str]:
         """Members that aren't there."""
         rows = self._rows.of(members)
-        return [members[i] for i in np.flatnonzero(rows < 0)] if (rows < 0).any() else []
+        return [members[i] for i in np.flatnonzero(rows < 0).tolist()] if (rows < 0).any() else []
 
     def hash(self, members: Sequence[str]) -> str:
         """As `Truth.hash`; all must be there."""
@@ -116,4 +116,4 @@ def _indices(rows: Positions) -> pa.Array:
 
 
 def _sha256(lines: pa.LargeStringArray) -> str:
-    return hashlib.sha256(text_bytes(lines)[1]).hexdigest()
+    return hashlib.sha256(text_bytes(lines)[1].data).hexdigest()

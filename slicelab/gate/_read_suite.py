@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import pandas as pd
 
 from slicelab.core import (
@@ -162,7 +163,8 @@ def _read_samples(values: Table, task: Task) -> pd.DataFrame:
         columns = _columns(values, kinds, "samples", optional=_COCO_ID)
         check_unique(columns["key"], "key of a sample")
         texts = {name: _text_column(columns[name]) for name in columns if kinds[name] in (_TEXT, _MAYBE_TEXT)}
-        return sample_frame(pd.DataFrame(columns | texts).set_index("key"), task)
+        numbers = {name: np.array(columns[name], dtype=np.int64) for name in columns if name not in texts}
+        return sample_frame(pd.DataFrame(columns | numbers | texts).set_index("key"), task)
     rows = _rows(values, kinds, "samples", optional=_COCO_ID)
     check_unique([row["key"] for row in rows], "key of a sample")
     known = [name for name in kinds if name not in _COCO_ID or (rows and all(name in row for row in rows))]

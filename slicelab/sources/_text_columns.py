@@ -30,7 +30,7 @@ def arrow_texts(values: pd.Series | pd.Index) -> pa.LargeStringArray | None:
 
 def text_column(values: pa.Array) -> pd.api.extensions.ExtensionArray:
     """Return an Arrow array of texts as a column of pandas, the same bytes."""
-    return pd.array(values, dtype=TEXT)
+    return cast("pd.api.extensions.ExtensionArray", pd.array(values, dtype=TEXT))
 
 
 def find_texts(wanted: pd.Series | pd.Index, known: pd.Index) -> npt.NDArray[np.intp]:
