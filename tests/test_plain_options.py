@@ -17,28 +17,10 @@ from slicelab.cli._plain_options import plain_options
 from slicelab.cli._root import new_app
 from slicelab.cli._start import gate_app
 
-WORDS = st.sampled_from(
-    [
-        "s.json",
-        "v4.csv",
-        "a=b",
-        "--predictions",
-        "--predictions",
-        "--against",
-        "--json",
-        "--strict",
-        "--no-strict",
-        "--metrics",
-        "--confidence",
-        ".3",
-        "--help",
-        "--predictions=v4.csv",
-        "-x",
-        "--",
-        "--jso",
-        "",
-    ]
-)
+FILES = ["s.json", "v4.csv", "a=b", ""]
+NAMES = ["--predictions", "--predictions", "--against", "--json", "--strict", "--metrics"]
+ODD = ["--no-strict", "--confidence", ".3", "--help", "--predictions=v4.csv", "-x", "--", "--jso"]
+WORDS = st.sampled_from([*FILES, *FILES, *NAMES, *NAMES, *ODD])
 
 
 def as_typer_reads(arguments):

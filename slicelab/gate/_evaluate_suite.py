@@ -215,13 +215,16 @@ class ModelOnSuite:
         images = sorted(member_keys(members, self._keys))
         rows = self._rows_by_image.rows(images)
         units = self.units.iloc[rows]
-        whole = units["key"].isin(self._keys.intersection(members)).to_numpy(bool)
+        named = set(members)
+        chosen = np.fromiter(map(named.__contains__, self._whole.ids[rows]), dtype=bool, count=len(rows))
+        if not self._keys.isdisjoint(named):
+            chosen |= units["key"].isin(self._keys.intersection(named)).to_numpy(bool)
         objects = units["label_id"].notna().to_numpy(bool)
         return Part(
             members,
             self._whole,
             rows,
-            objects & (whole | units.index.isin(list(members))),
+            objects & chosen,
             images,
             self.suite.boxes.iloc[self._boxes_by_image.rows(images)],
             self._predicted.iloc[self._predicted_by_image.rows(images)],
