@@ -7,7 +7,7 @@ import gc
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import typer
@@ -79,3 +79,10 @@ def _whole_app() -> typer.Typer:
     from slicelab.cli._main import app
 
     return app
+
+
+def __getattr__(name: str) -> Any:
+    """Build all commands when `slicelab.cli.app` is asked for."""
+    if name == "app":
+        return _whole_app()
+    raise AttributeError(f"module 'slicelab.cli' has no attribute {name!r}")
