@@ -38,6 +38,7 @@ from slicelab.evaluation._metric_value import metric_value
 from slicelab.evaluation._overall import confusion, overall
 from slicelab.evaluation._surroundings import SURROUNDINGS, surroundings
 from slicelab.evaluation._swap_models import swap_test
+from slicelab.evaluation._unit_share import unit_share
 from slicelab.evaluation._with_ray import evaluate_with_ray
 
 __all__ = [
@@ -92,6 +93,7 @@ __all__ = [
     "surroundings",
     "swap_ranked",
     "swap_test",
+    "unit_share",
     "who_fails",
     "wilson_interval",
 ]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
+
+import pandas as pd
 
 from slicelab.core import Case, SampleTable, Suite, listed
 from slicelab.gate._freeze_case import member_keys
 from slicelab.gate._hash_case import Row, Truth, read_truth
+from slicelab.gate._plain_truth import plain_truth
 
 
 class CaseChecks:
@@ -25,15 +29,23 @@ class CaseChecks:
     def __init__(
         self, suite: Suite, *, media: Mapping[str, str] | None = None, labels: SampleTable | None = None
     ) -> None:
-        members = {m for c in suite.cases for m in c.members}
         self._suite = suite
-        self._keys = set(suite.samples.index.to_numpy(object))
-        self._frozen = read_truth(members, samples=suite.samples, boxes=suite.boxes, task=suite.task)
+        # Labels that are compared are compared row by row; else hashes do.
+        plain = plain_truth(suite) if labels is None else None
+        self._frozen = plain or self._read(suite.samples, suite.boxes)
         self._media = media
         self._sha256 = {} if media is None else suite.samples["sha256"].to_dict()
         self._now: Truth | None = None
         if labels is not None:
-            self._now = read_truth(members, samples=labels.samples, boxes=labels.boxes, task=suite.task)
+            self._now = self._read(labels.samples, labels.boxes)
+
+    @cached_property
+    def _keys(self) -> set[str]:
+        return set(self._suite.samples.index.to_numpy(object))
+
+    def _read(self, samples: pd.DataFrame, boxes: pd.DataFrame) -> Truth:
+        members = {m for c in self._suite.cases for m in c.members}
+        return read_truth(members, samples=samples, boxes=boxes, task=self._suite.task)
 
     def problems(self, case: Case) -> list[str]:
         """Say why a case can't be judged; empty when it can."""
@@ -69,13 +81,14 @@ class CaseChecks:
         return told + ([f"{_some(changed, 'image')} changed since: {listed(changed)}."] if changed else [])
 
     def _label_problems(self, case: Case) -> list[str]:
-        if self._now is None:
+        if self._now is None or not isinstance(self._frozen, Truth):
             return []
         gone = self._now.missing(case.members)
         told = [f"{_some(gone, 'member')} no longer labelled: {listed(gone)}."] if gone else []
-        changed = [m for m in case.members if m in self._now.rows and self._now.rows[m] != self._frozen.rows[m]]
+        before, now = self._frozen.rows, self._now.rows
+        changed = [m for m in case.members if m in now and now[m] != before[m]]
         if changed:
-            shown = "; ".join(_difference(self._frozen.rows[m], self._now.rows[m]) for m in changed[:5])
+            shown = "; ".join(_difference(before[m], now[m]) for m in changed[:5])
             more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
             told.append(f"{_some(changed, 'member')} changed since: {shown}{more}.")
         return told

@@ -5,14 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import InvalidInputError, Predictions, SampleTable, Suite, SuiteError, listed, top_k
-from slicelab.evaluation import MetricValue, classification_units, detection_units, label_ranks, metric_value
+from slicelab.core import GROUP_ID, InvalidInputError, Predictions, SampleTable, Suite, SuiteError, listed, top_k
+from slicelab.evaluation import (
+    MetricValue,
+    classification_units,
+    detection_units,
+    label_ranks,
+    metric_value,
+    unit_share,
+)
 from slicelab.gate._freeze_case import member_keys
+from slicelab.gate._member_rows import member_rows
+from slicelab.sources import find_texts
 
 CLASSIFICATION_SHARES = ("accuracy", "error_rate")
 OBJECT_METRICS = ("accuracy", "recall", "error_rate")
@@ -40,6 +50,22 @@ class Groups:
         return np.sort(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.intp)
 
 
+class Units:
+    """A units frame, with the columns that every case needs as arrays."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.frame = frame
+        self.ids: npt.NDArray[np.object_] = frame.index.to_numpy(object)
+        self.failure = frame["failure"].to_numpy(bool)
+        self.loss = frame["loss"].to_numpy(np.float64)
+        self.unpredicted = (frame["outcome"] == "unpredicted").to_numpy(bool)
+
+    @cached_property
+    def are_independent(self) -> bool:
+        """True when each unit of a classification is a group of its own."""
+        return GROUP_ID not in self.frame or bool((self.frame[GROUP_ID].array == self.frame["key"].array).all())
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """What a case needs of a model.
@@ -48,25 +74,38 @@ class Part:
     ----------
     members
         Unit ids.
-    units
-        Classification: the members. Detection: every row on the members' images.
+    whole
+        The units of the suite.
+    rows
+        Positions of the case's units there. Classification: the members. Detection: every row on their images.
     judged
         bool per row: the members; an image stands for every object on it.
     images
         Keys of the members' images.
     boxes, predicted
         Detection: labelled and predicted boxes on them.
+    independent
+        Classification: whether each unit is a group of its own.
     """
 
     members: tuple[str, ...]
-    units: pd.DataFrame
+    whole: Units
+    rows: Positions
     judged: npt.NDArray[np.bool_]
     images: list[str]
     boxes: pd.DataFrame | None = None
     predicted: pd.DataFrame | None = None
+    independent: bool = False
+
+    @cached_property
+    def units(self) -> pd.DataFrame:
+        """The rows as a units frame; many metrics don't need it."""
+        return self.whole.frame.iloc[self.rows]
 
     def metric(self, name: str, *, confidence: float) -> MetricValue:
         """Return the metric on the members with its interval."""
+        if self.independent and name in CLASSIFICATION_SHARES:
+            return unit_share(name, self.whole.failure[self.rows], confidence=confidence)
         return metric_value(
             name,
             self.units,
@@ -78,9 +117,10 @@ class Part:
 
     def failing(self, name: str) -> tuple[str, ...]:
         """Ids of what fails, as far as the metric counts it; the highest loss first, then by id."""
-        rows = self.units[self._failures(name)]
-        order = np.lexsort((rows.index.to_numpy(str), -rows["loss"].to_numpy(np.float64)))
-        return tuple(rows.index[order].tolist())
+        rows = self.rows[self._failures(name)]
+        ids = self.whole.ids[rows]
+        order = np.lexsort((ids.astype(str), -self.whole.loss[rows]))
+        return tuple(ids[order].tolist())
 
     def is_share(self, name: str) -> bool:
         """Tell whether a metric is a share of single units here (an average over classes isn't)."""
@@ -102,7 +142,7 @@ class Part:
 
     def unpredicted(self) -> list[str]:
         """Ids of members that the model has no prediction for (classification; boxes can't tell)."""
-        ids: list[str] = self.units.index[(self.units["outcome"] == "unpredicted").to_numpy(bool)].tolist()
+        ids: list[str] = self.whole.ids[self.rows[self.whole.unpredicted[self.rows]]].tolist()
         return ids
 
     def _failures(self, name: str) -> npt.NDArray[np.bool_]:
@@ -117,7 +157,7 @@ class Part:
         k = top_k(name)
         if k is not None:
             return self.units["label_rank"].to_numpy(np.float64) > k
-        return self.units["failure"].to_numpy(bool)
+        return self.whole.failure[self.rows]
 
 
 class ModelOnSuite:
@@ -141,15 +181,13 @@ class ModelOnSuite:
             twice = predictions.frame.index[predictions.frame.index.duplicated()].unique()
             raise InvalidInputError(f"{predictions.model!r} predicts {len(twice)} images twice: {listed(twice)}.")
         self.suite = suite
-        self._keys = set(suite.samples.index.to_numpy(object))
         self._table = SampleTable(suite.task, suite.samples, suite.boxes, suite.classes)
         if suite.task == "classification":
             self.units = classification_units(self._table, predictions)
             if any(top_k(case.bar.metric) for case in suite.cases):
                 self.units["label_rank"] = label_ranks(self.units, predictions)
-            # One hash per unit; 0 where there is no prediction.
-            at = predictions.frame.index.get_indexer(self.units.index)
-            self._row_hashes = np.append(_hash_rows(predictions.frame, predictions), np.uint64(0))[at]
+            self._row_hashes = _hash_units(self.units, predictions)
+            self._unit_of_sample = _positions_among(suite.samples["label"].notna().to_numpy(bool))
         else:
             self.units = detection_units(self._table, predictions, confidence=confidence)
             self._predicted = predictions.frame[predictions.frame["key"].isin(self._keys)]
@@ -157,25 +195,36 @@ class ModelOnSuite:
             self._boxes_by_image = Groups(suite.boxes["key"])
             self._predicted_by_image = Groups(self._predicted["key"])
             self._row_hashes = _hash_rows(self._predicted, predictions)
-        self._by_unit = pd.Index(self.units.index.to_numpy(object), dtype=object)
+        self._whole = Units(self.units)
         self.problem = self._find_problem(predictions)
+
+    @cached_property
+    def _keys(self) -> set[str]:
+        return set(self.suite.samples.index.to_numpy(object))
 
     def part(self, members: Iterable[str]) -> Part:
         """Take what a case needs; its members must be there."""
-        members = tuple(dict.fromkeys(members))
+        if not isinstance(members, tuple) or len(set(members)) < len(members):
+            members = tuple(dict.fromkeys(members))
         if self.suite.task == "classification":
-            rows = self._by_unit.get_indexer(pd.Index(members, dtype=object))
+            rows = self._unit_of_sample[member_rows(self.suite).of(members)]
             if (rows < 0).any():
                 raise InvalidInputError(f"{int((rows < 0).sum())} members are no units of the suite.")
-            return Part(members, self.units.iloc[rows], np.ones(len(rows), dtype=bool), list(members))
+            everyone = np.ones(len(rows), dtype=bool)
+            return Part(members, self._whole, rows, everyone, list(members), independent=self._whole.are_independent)
         images = sorted(member_keys(members, self._keys))
-        units = self.units.iloc[self._rows_by_image.rows(images)]
-        whole = units["key"].isin(self._keys.intersection(members)).to_numpy(bool)
+        rows = self._rows_by_image.rows(images)
+        units = self.units.iloc[rows]
+        named = set(members)
+        chosen = np.fromiter(map(named.__contains__, self._whole.ids[rows]), dtype=bool, count=len(rows))
+        if not self._keys.isdisjoint(named):
+            chosen |= units["key"].isin(self._keys.intersection(named)).to_numpy(bool)
         objects = units["label_id"].notna().to_numpy(bool)
         return Part(
             members,
-            units,
-            objects & (whole | units.index.isin(list(members))),
+            self._whole,
+            rows,
+            objects & chosen,
             images,
             self.suite.boxes.iloc[self._boxes_by_image.rows(images)],
             self._predicted.iloc[self._predicted_by_image.rows(images)],
@@ -183,30 +232,44 @@ class ModelOnSuite:
 
     def prediction_hash(self, part: Part) -> str:
         """SHA-256 of what the model says of a case's images, whatever the order of its rows."""
-        rows = self._row_hashes[
-            self._by_unit.get_indexer(pd.Index(part.members, dtype=object))
-            if part.predicted is None
-            else self._predicted_by_image.rows(part.images)
-        ]
+        rows = self._row_hashes[part.rows if part.predicted is None else self._predicted_by_image.rows(part.images)]
         return hashlib.sha256(np.sort(rows).astype("<u8").tobytes()).hexdigest()
 
     def _find_problem(self, predictions: Predictions) -> str:
         """Say why the predictions can't belong to this suite ('' if they can)."""
         keys = predictions.frame.index if self.suite.task == "classification" else predictions.frame["key"]
-        if not self._keys or not self._keys.isdisjoint(keys.to_numpy(object)):
+        if self.suite.task == "classification" and not self._whole.unpredicted.all():
             return ""
+        if not len(self.suite.samples) or (find_texts(pd.Index(keys), self.suite.samples.index) >= 0).any():
+            return ""
+        total = len(self.suite.samples)
         named = f"they name images like {next(iter(keys))!r}" if len(keys) else "they are empty"
         return (
-            f"The predictions of {predictions.model!r} hold none of the suite's {len(self._keys)} images: {named}, "
+            f"The predictions of {predictions.model!r} hold none of the suite's {total} images: {named}, "
             f"the suite like {next(iter(self.suite.samples.index))!r}."
         )
+
+
+def _positions_among(chosen: npt.NDArray[np.bool_]) -> Positions:
+    """Return which of the chosen rows each row is, -1 where it is none and at the end."""
+    return np.append(np.where(chosen, np.cumsum(chosen) - 1, -1), -1).astype(np.intp)
+
+
+def _hash_units(units: pd.DataFrame, predictions: Predictions) -> npt.NDArray[np.uint64]:
+    """Return `_hash_rows` of each unit's prediction, 0 where there is none."""
+    if predictions.probabilities is not None:
+        at = find_texts(units.index, predictions.frame.index)
+        return np.append(_hash_rows(predictions.frame, predictions), np.uint64(0))[at]
+    said = units[["prediction", "confidence"]]
+    hashes = pd.util.hash_pandas_object(said, index=True, categorize=False).to_numpy(np.uint64)
+    return np.where(said["prediction"].notna().to_numpy(bool), hashes, np.uint64(0))
 
 
 def _hash_rows(frame: pd.DataFrame, predictions: Predictions) -> npt.NDArray[np.uint64]:
     """Return a hash of each row of predictions, equal on every machine; box ids don't count."""
     classification = predictions.task == "classification"
     columns = frame[["label", "confidence"]] if classification else frame.drop(columns="box_id")
-    hashes = pd.util.hash_pandas_object(columns, index=classification, categorize=True).to_numpy(np.uint64)
+    hashes = pd.util.hash_pandas_object(columns, index=classification, categorize=False).to_numpy(np.uint64)
     if predictions.probabilities is not None:
         weights = np.arange(1, predictions.probabilities.shape[1] + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         bits = predictions.probabilities.astype("<f4").view("<u4").astype(np.uint64)

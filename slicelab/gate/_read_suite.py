@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import pandas as pd
 
 from slicelab.core import (
@@ -24,6 +25,7 @@ from slicelab.core import (
     visible,
 )
 from slicelab.gate._freeze_case import box_frame, check_metric, sample_frame
+from slicelab.sources import text_column
 
 MAX_PIXELS = 2**31 - 1
 
@@ -44,7 +46,11 @@ def _is_text(value: object) -> bool:
 
 
 def _are_texts(values: list[Any]) -> bool:
-    return all(type(v) is str for v in values) and not _SURROGATE.search("".join(values))
+    try:
+        joined = "".join(values)  # which takes nothing but texts
+    except TypeError:
+        return False
+    return joined.isascii() or not _SURROGATE.search(joined)
 
 
 def _is_whole(value: object, least: int = 1, most: float = math.inf) -> bool:
@@ -156,11 +162,19 @@ def _read_samples(values: Table, task: Task) -> pd.DataFrame:
     if isinstance(values, dict):
         columns = _columns(values, kinds, "samples", optional=_COCO_ID)
         check_unique(columns["key"], "key of a sample")
-        return sample_frame(pd.DataFrame(columns).set_index("key"), task)
+        texts = {name: _text_column(columns[name]) for name in columns if kinds[name] in (_TEXT, _MAYBE_TEXT)}
+        numbers = {name: np.array(columns[name], dtype=np.int64) for name in columns if name not in texts}
+        return sample_frame(pd.DataFrame(columns | numbers | texts).set_index("key"), task)
     rows = _rows(values, kinds, "samples", optional=_COCO_ID)
     check_unique([row["key"] for row in rows], "key of a sample")
     known = [name for name in kinds if name not in _COCO_ID or (rows and all(name in row for row in rows))]
     return sample_frame(pd.DataFrame.from_records(rows, columns=known).set_index("key"), task)
+
+
+def _text_column(values: list[str | None]) -> pd.api.extensions.ExtensionArray:
+    import pyarrow as pa
+
+    return text_column(pa.array(values, pa.large_string()))
 
 
 def _read_categories(values: list[object]) -> dict[int, str]:
