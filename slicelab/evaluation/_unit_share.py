@@ -35,4 +35,4 @@ def unit_share(name: str, failures: npt.NDArray[np.bool_], *, confidence: float 
         return MetricValue(math.nan, math.nan, math.nan, 0, 0)
     counted = failures if name == "error_rate" else ~failures
     low, high = proportion_interval(counted, np.ones(n), confidence=confidence)
-    return MetricValue(int(np.count_nonzero(counted)) / n, low, high, n, failed)
+    return MetricValue(int(np.count_nonzero(counted)) / n, low, high, n, failed, n)
