@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ def metric_value(
     predicted: pd.DataFrame | None = None,
     classes: Sequence[str] | None = None,
     confidence: float = 0.95,
+    groups: pd.Series | Mapping[str, str] | None = None,
 ) -> MetricValue:
     """Return a metric on a slice, with its interval.
 
@@ -50,6 +51,8 @@ def metric_value(
         For "ap50" and "map": the labelled boxes, all of the model's boxes, and the classes (None: those that occur).
     confidence
         Of the interval, in (0, 1).
+    groups
+        The group of each image by its key, for images without any unit as well. None: as the units say.
 
     Returns
     -------
