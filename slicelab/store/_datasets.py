@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import pandas as pd
 
@@ -209,6 +209,34 @@ class Datasets:
                 writer.set_predictions(at, p, old, progress=progress)
             dataset.reload()
             self._additions.commit(name, models=models, metadata_columns=[*info.metadata_columns, *new])
+        return self.info(name)
+
+    def set_confidence(
+        self, name: str, model: str, confidence: float | dict[str, float], *, by: Literal["given", "f1"]
+    ) -> DatasetInfo:
+        """Keep from which confidence on a model's boxes count.
+
+        Parameters
+        ----------
+        name, model
+            Dataset and model.
+        confidence
+            A number, or one per class.
+        by
+            Who says so: "given" by a person, or found where "f1" was highest.
+
+        Raises
+        ------
+        StateError
+            Another process is adding to the dataset at this moment.
+        ConflictError
+            Another process has changed what is known of the dataset meanwhile.
+        """
+        info = self._whole(name)
+        info.prediction_field(model)
+        models = {m: dict(entry) for m, entry in info.models.items()}
+        models[model] |= {"confidence": confidence, "confidence_by": by}
+        self._records.update("datasets", name, rev=info.rev, changes={"models": models})
         return self.info(name)
 
     @_repeatable
