@@ -117,7 +117,15 @@ class Bar:
         return baseline - self.least_gain if self.lower_is_better else baseline + self.least_gain
 
     @classmethod
-    def parse(cls, text: str, *, confidence: float = 0.95, strict: bool = True, min_units: int = 1) -> Bar:
+    def parse(
+        cls,
+        text: str,
+        *,
+        confidence: float = 0.95,
+        strict: bool = True,
+        min_units: int = 1,
+        min_predicted: float | None = None,
+    ) -> Bar:
         """Read a bar as people write it.
 
         "recall >= 0.95" and "error_rate<=0.1" are numbers; "recall >= v3" is no worse than the model v3,
@@ -134,7 +142,14 @@ class Bar:
             raise InvalidInputError(
                 f'A bar reads like "recall >= 0.95", "error_rate <= 0.1" or "recall >= v3 - 0.02"; got {text!r}.'
             )
-        return cls(match[1], **side, confidence=confidence, strict=strict, min_units=min_units)
+        return cls(
+            match[1],
+            **side,
+            confidence=confidence,
+            strict=strict,
+            min_units=min_units,
+            min_predicted=min_predicted,
+        )
 
     def __str__(self) -> str:
         if self.against is None:

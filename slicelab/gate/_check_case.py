@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from slicelab.core import Case, SampleTable, Suite, listed, object_unit
+from slicelab.core import Case, SampleTable, Suite, hash_value, listed, object_unit
 from slicelab.gate._freeze_case import member_keys, suite_truth, table_truth
 from slicelab.gate._hash_case import ImageTruth, Row, Truth
 
@@ -30,6 +30,7 @@ class CaseChecks:
         self._suite = suite
         self._keys = set(suite.samples.index.to_numpy(object))
         self._frozen = suite_truth(suite)
+        self._hashes: dict[str, dict[str, str]] = {}
         self._media = media
         self._sha256 = {} if media is None else suite.samples["sha256"].to_dict()
         self._labels = labels
@@ -46,9 +47,13 @@ class CaseChecks:
             return [
                 f"{_some(missing, 'member')} of {len(case.members)} without a label in the suite: {listed(missing)}."
             ]
-        if self._frozen.hash(case.members, schema_version=case.schema_version) != case.content_hash:
+        if self._hash(case) != case.content_hash:
             return [f"Its {self._changed(case)} aren't those that were frozen: the content hash doesn't match."]
         return [*self._media_problems(case), *self._label_problems(case)]
+
+    def _hash(self, case: Case) -> str:
+        whole = case.schema_version >= 2
+        return hash_value(self.hashes(case)) if whole else self._frozen.hash(case.members, schema_version=1)
 
     def _changed(self, case: Case) -> str:
         now = self._frozen.hashes(case.members, schema_version=case.schema_version)
@@ -62,7 +67,10 @@ class CaseChecks:
 
     def hashes(self, case: Case) -> dict[str, str]:
         """Return the hashes of membership, labels, media and groups that a case is judged by, as of schema 2."""
-        return self._frozen.hashes(case.members)
+        found = self._hashes.get(case.name)
+        if found is None:
+            found = self._hashes[case.name] = self._frozen.hashes(case.members)
+        return found
 
     def _media_problems(self, case: Case) -> list[str]:
         if self._media is None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,7 @@ GROUP = "group"
 _quoted = json.encoder.encode_basestring  # what `canonical` writes texts with
 
 
-@dataclass(frozen=True)
-class ImageTruth:
+class ImageTruth(NamedTuple):
     """What a case reads of an image: its label, or the sorted rows of its boxes; its group and its media."""
 
     label: str | None

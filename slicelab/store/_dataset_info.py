@@ -120,6 +120,16 @@ def model_entries(
     return entries
 
 
+def keep_confidences(models: dict[str, dict[str, Any]], before: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """Give models that replace others of their name the operating points that people set; a found one is found anew.
+
+    `before` is the record of the dataset that is replaced, None where there is none.
+    """
+    given = {m: e for m, e in (before or {}).get("models", {}).items() if e.get("confidence_by") == "given"}
+    kept = ("confidence", "confidence_by")
+    return {m: entry | {k: given[m][k] for k in kept if m in given} for m, entry in models.items()}
+
+
 def field_name(model: str, taken: set[str]) -> str:
     """Make a FiftyOne field name from a model's name: letters, digits and '_', not taken yet."""
     base = re.sub(r"\W+", "_", model, flags=re.ASCII).strip("_").lower() or "model"

@@ -29,7 +29,7 @@ from slicelab.store._builds import Builds
 from slicelab.store._bulk import BulkWriter
 from slicelab.store._columns import StoredSamples, find_samples, read_samples
 from slicelab.store._conformance import conforms
-from slicelab.store._dataset_info import TRUTH, DatasetInfo, find_info, model_entries
+from slicelab.store._dataset_info import TRUTH, DatasetInfo, find_info, keep_confidences, model_entries
 from slicelab.store._fields import (
     declare,
     declare_labels,
@@ -127,7 +127,8 @@ class Datasets:
         categories
             Class names by COCO category id.
         overwrite
-            Replace a dataset of that name; the old one stays until the new one is complete.
+            Replace a dataset of that name; the old one stays until the new one is complete. Operating points that a
+            person gave to models stay with models of the same name.
 
         Raises
         ------
@@ -144,7 +145,7 @@ class Datasets:
             name,
             table.task,
             table.classes,
-            models=model_entries({}, predictions),
+            models=keep_confidences(model_entries({}, predictions), self._records.get("datasets", name)),
             media_roots=tuple(media_roots),
             metadata_columns=tuple(table.metadata_columns),
             categories={str(k): v for k, v in (categories or {}).items()},

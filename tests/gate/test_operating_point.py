@@ -254,3 +254,17 @@ def test_no_verdict_depends_on_another_case(small, seed, policy):
         make_suite("s", [c for c in before if c.name == alone], table, **policy), predictions, against=other
     )
     assert said_of(result(only, alone)) == said_of(result(first, alone))
+
+
+def test_under_the_meaning_of_older_versions_they_do(small):
+    """The control: with one confidence for all images of a suite the same edit changes cases that it doesn't touch."""
+    table, predictions, other = world(small, 1)
+    random = np.random.default_rng(1)
+    before = [random_case(f"{i}", table, random) for i in range(12)]
+    after, untouched = edited(before, table, random)
+    old = {"schema_version": 2, "others": "suite"}
+    first, second = (
+        run_suite(replace(make_suite("s", cases, table), **old), predictions, against=other)
+        for cases in (before, after)
+    )
+    assert any(said_of(result(first, name)) != said_of(result(second, name)) for name in untouched)
