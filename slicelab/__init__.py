@@ -8,9 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from slicelab.core import Bar, Candidate, Case, LoadReport, Slice, SliceLabError, Suite, SuiteReport, metric
-
 if TYPE_CHECKING:
+    from slicelab.core import Bar, Candidate, Case, LoadReport, Slice, SliceLabError, Suite, SuiteReport, metric
     from slicelab.lab import Lab, datasets, load
     from slicelab.lab import open_lab as open  # noqa: A004
 
@@ -45,11 +44,14 @@ _ROOMS = (
     "views",
     "widgets",
 )
+_CORE = ("Bar", "Candidate", "Case", "LoadReport", "Slice", "SliceLabError", "Suite", "SuiteReport", "metric")
 _LAB = {"Lab": "Lab", "load": "load", "open": "open_lab", "datasets": "datasets"}
 
 
 def __getattr__(name: str) -> Any:
     """Import rooms when they are asked for, so that `import slicelab` is fast."""
+    if name in _CORE:
+        return getattr(importlib.import_module("slicelab.core"), name)
     if name in _LAB:
         return getattr(importlib.import_module("slicelab.lab"), _LAB[name])
     if name in _ROOMS:

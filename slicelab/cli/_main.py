@@ -1,8 +1,7 @@
-"""The `slicelab` command: what every command shares, and the commands that make and look."""
+"""The `slicelab` command with all that it can do; here the commands that make and look."""
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -10,49 +9,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from slicelab import __version__
-from slicelab.core import Confidence, SliceLabError, visible
+from slicelab.cli._root import new_app
+from slicelab.core import Confidence, visible
 
-app = typer.Typer(
-    name="slicelab",
-    help="Find where a vision model fails; keep what was found as test cases and relabel queues.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = new_app()
 
 Dataset = Annotated[str, typer.Argument(help="Name of the dataset.")]
 Model = Annotated[str, typer.Argument(help="Name of the model.")]
-
-
-def main() -> None:
-    """Run the command line; errors that SliceLab words are one line on stderr and exit code 2."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    try:
-        app()
-    except SliceLabError as error:
-        typer.echo(visible(f"slicelab: {error}".replace("\n", "\n  ")).replace("\ufffd  ", "\n  "), err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("slicelab: stopped; what was done is kept.", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
-) -> None:
-    """Find where a vision model fails; keep what was found as test cases and relabel queues."""
 
 
 def pairs(values: list[str], what: str) -> dict[str, str]:

@@ -41,6 +41,8 @@ def check_choice(value: object, options: Sequence[str], what: str) -> str:
 
 def check_unique(values: Sequence[str], what: str) -> None:
     """Raise `InvalidInputError` when a value occurs twice."""
+    if len(set(values)) == len(values):
+        return
     seen: set[str] = set()
     twice = [v for v in values if v in seen or seen.add(v)]  # type: ignore[func-returns-value]
     if twice:

@@ -36,6 +36,7 @@ from slicelab.evaluation._metric_value import metric_value
 from slicelab.evaluation._overall import confusion, overall
 from slicelab.evaluation._own_value import compare_own
 from slicelab.evaluation._surroundings import SURROUNDINGS, surroundings
+from slicelab.evaluation._unit_share import unit_share
 from slicelab.evaluation._with_ray import evaluate_with_ray
 
 __all__ = [
@@ -88,6 +89,7 @@ __all__ = [
     "resampled_weights",
     "same_boxes",
     "surroundings",
+    "unit_share",
     "who_fails",
     "wilson_interval",
 ]

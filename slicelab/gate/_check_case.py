@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 from slicelab.core import Case, SampleTable, Suite, hash_value, listed, object_unit
 from slicelab.gate._freeze_case import member_keys, suite_truth, table_truth
 from slicelab.gate._hash_case import ImageTruth, Row, Truth
+from slicelab.gate._plain_truth import plain_truth
 
 _WORDS = {"membership": "members", "labels": "labels", "media": "media", "groups": "groups"}
 
@@ -28,8 +30,9 @@ class CaseChecks:
         self, suite: Suite, *, media: Mapping[str, str] | None = None, labels: SampleTable | None = None
     ) -> None:
         self._suite = suite
-        self._keys = set(suite.samples.index.to_numpy(object))
-        self._frozen = suite_truth(suite)
+        # Labels that are compared are compared row by row; else hashes do.
+        plain = plain_truth(suite) if labels is None else None
+        self._frozen = plain or suite_truth(suite)
         self._hashes: dict[str, dict[str, str]] = {}
         self._media = media
         self._sha256 = {} if media is None else suite.samples["sha256"].to_dict()
@@ -37,6 +40,10 @@ class CaseChecks:
         self._now: Truth | None = None
         if labels is not None:
             self._now = table_truth({m for c in suite.cases for m in c.members}, labels)
+
+    @cached_property
+    def _keys(self) -> set[str]:
+        return set(self._suite.samples.index.to_numpy(object))
 
     def problems(self, case: Case) -> list[str]:
         """Say why a case can't be judged; empty when it can."""
@@ -82,27 +89,28 @@ class CaseChecks:
         return told + ([f"{_some(changed, 'image')} changed since: {listed(changed)}."] if changed else [])
 
     def _label_problems(self, case: Case) -> list[str]:
-        if self._now is None:
+        if self._now is None or not isinstance(self._frozen, Truth):
             return []
         gone = self._now.missing(case.members)
         told = [f"{_some(gone, 'member')} no longer labelled: {listed(gone)}."] if gone else []
-        changed = [m for m in case.members if m in self._now.rows and self._now.rows[m] != self._frozen.rows[m]]
-        told += _told("member", [_difference(self._frozen.rows[m], self._now.rows[m]) for m in changed])
-        return told if case.schema_version < 2 else told + self._image_problems(case, self._now)
+        before, now = self._frozen, self._now
+        changed = [m for m in case.members if m in now.rows and now.rows[m] != before.rows[m]]
+        told += _told("member", [_difference(before.rows[m], now.rows[m]) for m in changed])
+        return told if case.schema_version < 2 else told + self._image_problems(case, before, now)
 
-    def _image_problems(self, case: Case, now: Truth) -> list[str]:
+    def _image_problems(self, case: Case, before: Truth, now: Truth) -> list[str]:
         """Say what changed on the members' images beside the members."""
-        keys = [key for key in self._frozen.keys(case.members) if key in now.images]
+        keys = [key for key in before.keys(case.members) if key in now.images]
         known = set(case.members)
         others = [
             line
             for key in keys
             if key not in known  # else all that is on it was compared already
-            for line in _other_boxes(key, self._frozen.images[key], now.images[key], known)
+            for line in _other_boxes(key, before.images[key], now.images[key], known)
         ]
         told = _told("other label", others, where=" on the members' images")
         if self._labels is not None and self._labels.group is not None:
-            moved = [k for k in keys if self._frozen.images[k].group != now.images[k].group]
+            moved = [k for k in keys if before.images[k].group != now.images[k].group]
             told += [f"{_some(moved, 'image')} in another group since: {listed(moved)}."] if moved else []
         return told
 

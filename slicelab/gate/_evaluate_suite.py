@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from slicelab.core import (
+    GROUP_ID,
     Confidence,
     InvalidInputError,
     OperatingPoint,
@@ -22,9 +24,18 @@ from slicelab.core import (
     listed,
     top_k,
 )
-from slicelab.evaluation import MetricValue, classification_units, detection_units, label_ranks, metric_value
+from slicelab.evaluation import (
+    MetricValue,
+    classification_units,
+    detection_units,
+    label_ranks,
+    metric_value,
+    unit_share,
+)
 from slicelab.gate._freeze_case import member_keys, suite_table
+from slicelab.gate._member_rows import member_rows
 from slicelab.gate._operating_point import operating_point
+from slicelab.sources import find_texts
 
 CLASSIFICATION_SHARES = ("accuracy", "error_rate")
 OBJECT_METRICS = ("accuracy", "recall", "error_rate")
@@ -52,6 +63,22 @@ class Groups:
         return np.sort(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.intp)
 
 
+class Units:
+    """A units frame, with the columns that every case needs as arrays."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.frame = frame
+        self.ids: npt.NDArray[np.object_] = frame.index.to_numpy(object)
+        self.failure = frame["failure"].to_numpy(bool)
+        self.loss = frame["loss"].to_numpy(np.float64)
+        self.unpredicted = (frame["outcome"] == "unpredicted").to_numpy(bool)
+
+    @cached_property
+    def are_independent(self) -> bool:
+        """True when each unit of a classification is a group of its own."""
+        return GROUP_ID not in self.frame or bool((self.frame[GROUP_ID].array == self.frame["key"].array).all())
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """What a case needs of a model.
@@ -60,8 +87,10 @@ class Part:
     ----------
     members
         Unit ids.
-    units
-        Classification: the members. Detection: every row on the members' images.
+    whole
+        The units of the suite.
+    rows
+        Positions of the case's units there. Classification: the members. Detection: every row on their images.
     judged
         bool per row: the members; an image stands for every object on it.
     images
@@ -72,24 +101,35 @@ class Part:
         Detection, where the suite declares groups: the group of each image, by key.
     confidence
         Detection: from which on predicted boxes count.
+    independent
+        Classification: whether each unit is a group of its own.
     """
 
     members: tuple[str, ...]
-    units: pd.DataFrame
+    whole: Units
+    rows: Positions
     judged: npt.NDArray[np.bool_]
     images: list[str]
     boxes: pd.DataFrame | None = None
     predicted: pd.DataFrame | None = None
     groups: pd.Series[str] | None = None
     confidence: float | dict[str, float] | None = None
+    independent: bool = False
 
     @property
     def n_predicted(self) -> int:
         """Detection: images that have a predicted box, at any confidence."""
         return 0 if self.predicted is None else int(self.predicted["key"].nunique())
 
+    @cached_property
+    def units(self) -> pd.DataFrame:
+        """The rows as a units frame; many metrics don't need it."""
+        return self.whole.frame.iloc[self.rows]
+
     def metric(self, name: str, *, confidence: float) -> MetricValue:
         """Return the metric on the members with its interval."""
+        if self.independent and name in CLASSIFICATION_SHARES:
+            return unit_share(name, self.whole.failure[self.rows], confidence=confidence)
         return metric_value(
             name,
             self.units,
@@ -102,9 +142,10 @@ class Part:
 
     def failing(self, name: str) -> tuple[str, ...]:
         """Ids of what fails, as far as the metric counts it; the highest loss first, then by id."""
-        rows = self.units[self._failures(name)]
-        order = np.lexsort((rows.index.to_numpy(str), -rows["loss"].to_numpy(np.float64)))
-        return tuple(rows.index[order].tolist())
+        rows = self.rows[self._failures(name)]
+        ids = self.whole.ids[rows]
+        order = np.lexsort((ids.astype(str), -self.whole.loss[rows]))
+        return tuple(ids[order].tolist())
 
     def is_share(self, name: str) -> bool:
         """Tell whether a metric is a share of single units here (an average over classes isn't)."""
@@ -126,7 +167,7 @@ class Part:
 
     def unpredicted(self) -> list[str]:
         """Ids of members that the model has no prediction for (classification; boxes can't tell)."""
-        ids: list[str] = self.units.index[(self.units["outcome"] == "unpredicted").to_numpy(bool)].tolist()
+        ids: list[str] = self.whole.ids[self.rows[self.whole.unpredicted[self.rows]]].tolist()
         return ids
 
     def _failures(self, name: str) -> npt.NDArray[np.bool_]:
@@ -141,7 +182,7 @@ class Part:
         k = top_k(name)
         if k is not None:
             return self.units["label_rank"].to_numpy(np.float64) > k
-        return self.units["failure"].to_numpy(bool)
+        return self.whole.failure[self.rows]
 
 
 class ModelOnSuite:
@@ -165,7 +206,6 @@ class ModelOnSuite:
             twice = predictions.frame.index[predictions.frame.index.duplicated()].unique()
             raise InvalidInputError(f"{predictions.model!r} predicts {len(twice)} images twice: {listed(twice)}.")
         self.suite = suite
-        self._keys = set(suite.samples.index.to_numpy(object))
         self._table = suite_table(suite)
         self._predictions = predictions
         self.name = predictions.model
@@ -174,9 +214,8 @@ class ModelOnSuite:
             self.units = classification_units(self._table, predictions)
             if any(top_k(case.bar.metric) for case in suite.cases):
                 self.units["label_rank"] = label_ranks(self.units, predictions)
-            # One hash per unit; 0 where there is no prediction.
-            at = predictions.frame.index.get_indexer(self.units.index)
-            self._row_hashes = np.append(_hash_rows(predictions.frame, predictions), np.uint64(0))[at]
+            self._row_hashes = _hash_units(self.units, predictions)
+            self._unit_of_sample = _positions_among(suite.samples["label"].notna().to_numpy(bool))
         else:
             self._groups = self._table.groups if self._table.group else None
             self._evaluate(predictions)
@@ -185,62 +224,71 @@ class ModelOnSuite:
             self._predicted_by_image = Groups(self._predicted["key"])
             self._row_hashes = _hash_rows(self._predicted, predictions)
         if suite.task == "classification":
-            self._by_unit = pd.Index(self.units.index.to_numpy(object), dtype=object)
+            self._whole = Units(self.units)
 
     def _evaluate(self, predictions: Predictions) -> None:
         """Make the units of all images at once, unless each case has a confidence of its own."""
-        self._by_case: dict[tuple[str, ...], pd.DataFrame] = {}
+        self._by_case: dict[tuple[str, ...], Units] = {}
         if self.point is None or self.point.source == "case":
             return
         if isinstance(self.point.confidence, dict):
             # Whether every class has one must not depend on which images the suite holds.
             confidence_by_class(self.point.confidence, predictions.frame["label"].unique().tolist())
         self.units = detection_units(self._table, predictions, confidence=self.point.confidence)
+        self._whole = Units(self.units)
         self.point = OperatingPoint(self.units.attrs["confidence"], self.point.source)
         self._rows_by_image = Groups(self.units["key"])
 
-    def _units_on(self, images: list[str], boxes: pd.DataFrame, predicted: pd.DataFrame) -> pd.DataFrame:
+    def _units_on(self, images: list[str], boxes: pd.DataFrame, predicted: pd.DataFrame) -> tuple[Units, Positions]:
+        """Return a units frame and the positions of the images' rows in it."""
         if self.point is not None and self.point.source != "case":
-            return self.units.iloc[self._rows_by_image.rows(images)]
+            return self._whole, self._rows_by_image.rows(images)
         found = self._by_case.get(tuple(images))
         if found is None:
             table = replace(self._table, samples=self._table.samples.loc[images], boxes=boxes)
-            found = detection_units(table, replace(self._predictions, frame=predicted))
+            found = Units(detection_units(table, replace(self._predictions, frame=predicted)))
             self._by_case[tuple(images)] = found
-        return found
+        return found, np.arange(len(found.ids))
+
+    @cached_property
+    def _keys(self) -> set[str]:
+        return set(self.suite.samples.index.to_numpy(object))
 
     def part(self, members: Iterable[str]) -> Part:
         """Take what a case needs; its members must be there."""
-        members = tuple(dict.fromkeys(members))
+        if not isinstance(members, tuple) or len(set(members)) < len(members):
+            members = tuple(dict.fromkeys(members))
         if self.suite.task == "classification":
-            rows = self._by_unit.get_indexer(pd.Index(members, dtype=object))
+            rows = self._unit_of_sample[member_rows(self.suite).of(members)]
             if (rows < 0).any():
                 raise InvalidInputError(f"{int((rows < 0).sum())} members are no units of the suite.")
-            return Part(members, self.units.iloc[rows], np.ones(len(rows), dtype=bool), list(members))
+            everyone = np.ones(len(rows), dtype=bool)
+            return Part(members, self._whole, rows, everyone, list(members), independent=self._whole.are_independent)
         images = sorted(member_keys(members, self._keys))
         boxes = self.suite.boxes.iloc[self._boxes_by_image.rows(images)]
         predicted = self._predicted.iloc[self._predicted_by_image.rows(images)]
-        units = self._units_on(images, boxes, predicted)
-        whole = units["key"].isin(self._keys.intersection(members)).to_numpy(bool)
+        whole, rows = self._units_on(images, boxes, predicted)
+        units = whole.frame.iloc[rows]
+        named = set(members)
+        chosen = np.fromiter(map(named.__contains__, whole.ids[rows]), dtype=bool, count=len(rows))
+        if not self._keys.isdisjoint(named):
+            chosen |= units["key"].isin(self._keys.intersection(named)).to_numpy(bool)
         objects = units["label_id"].notna().to_numpy(bool)
         return Part(
             members,
-            units,
-            objects & (whole | units.index.isin(list(members))),
+            whole,
+            rows,
+            objects & chosen,
             images,
             boxes,
             predicted,
             None if self._groups is None else self._groups.loc[images],
-            units.attrs["confidence"] if self.point is None or self.point.source == "case" else self.point.confidence,
+            whole.frame.attrs["confidence"],
         )
 
     def prediction_hash(self, part: Part) -> str:
         """SHA-256 of what the model says of a case's images, whatever the order of its rows."""
-        rows = self._row_hashes[
-            self._by_unit.get_indexer(pd.Index(part.members, dtype=object))
-            if part.predicted is None
-            else self._predicted_by_image.rows(part.images)
-        ]
+        rows = self._row_hashes[part.rows if part.predicted is None else self._predicted_by_image.rows(part.images)]
         return hashlib.sha256(np.sort(rows).astype("<u8").tobytes()).hexdigest()
 
     def point_hash(self) -> dict[str, str]:
@@ -274,11 +322,26 @@ class ModelOnSuite:
         return f"{told} If it is right to find nothing on them, set the bar's min_predicted to 0."
 
 
+def _positions_among(chosen: npt.NDArray[np.bool_]) -> Positions:
+    """Return which of the chosen rows each row is, -1 where it is none and at the end."""
+    return np.append(np.where(chosen, np.cumsum(chosen) - 1, -1), -1).astype(np.intp)
+
+
+def _hash_units(units: pd.DataFrame, predictions: Predictions) -> npt.NDArray[np.uint64]:
+    """Return `_hash_rows` of each unit's prediction, 0 where there is none."""
+    if predictions.probabilities is not None:
+        at = find_texts(units.index, predictions.frame.index)
+        return np.append(_hash_rows(predictions.frame, predictions), np.uint64(0))[at]
+    said = units[["prediction", "confidence"]]
+    hashes = pd.util.hash_pandas_object(said, index=True, categorize=False).to_numpy(np.uint64)
+    return np.where(said["prediction"].notna().to_numpy(bool), hashes, np.uint64(0))
+
+
 def _hash_rows(frame: pd.DataFrame, predictions: Predictions) -> npt.NDArray[np.uint64]:
     """Return a hash of each row of predictions, equal on every machine; box ids don't count."""
     classification = predictions.task == "classification"
     columns = frame[["label", "confidence"]] if classification else frame.drop(columns="box_id")
-    hashes = pd.util.hash_pandas_object(columns, index=classification, categorize=True).to_numpy(np.uint64)
+    hashes = pd.util.hash_pandas_object(columns, index=classification, categorize=False).to_numpy(np.uint64)
     if predictions.probabilities is not None:
         weights = np.arange(1, predictions.probabilities.shape[1] + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         bits = predictions.probabilities.astype("<f4").view("<u4").astype(np.uint64)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import pandas as pd
 
 from slicelab.core import (
@@ -27,6 +28,7 @@ from slicelab.core import (
 )
 from slicelab.gate._freeze_case import box_frame, check_metric, sample_frame
 from slicelab.gate._hash_case import GROUP, PARTS
+from slicelab.sources import text_column
 
 MAX_PIXELS = 2**31 - 1
 
@@ -47,7 +49,11 @@ def _is_text(value: object) -> bool:
 
 
 def _are_texts(values: list[Any]) -> bool:
-    return all(type(v) is str for v in values) and not _SURROGATE.search("".join(values))
+    try:
+        joined = "".join(values)  # which takes nothing but texts
+    except TypeError:
+        return False
+    return joined.isascii() or not _SURROGATE.search(joined)
 
 
 def _is_whole(value: object, least: int = 1, most: float = math.inf) -> bool:
@@ -201,7 +207,9 @@ def _read_samples(values: Table, task: Task, *, old: bool) -> pd.DataFrame:
         columns = _columns(values, kinds, "samples", optional=optional)
         check_unique(columns["key"], "key of a sample")
         group = GROUP if GROUP in columns else None
-        return sample_frame(pd.DataFrame(columns).set_index("key"), task, group=group)
+        texts = {name: _text_column(columns[name]) for name in columns if kinds[name] in (_TEXT, _MAYBE_TEXT)}
+        numbers = {name: np.array(columns[name], dtype=np.int64) for name in columns if name not in texts}
+        return sample_frame(pd.DataFrame(columns | numbers | texts).set_index("key"), task, group=group)
     rows = _rows(values, kinds, "samples", optional=optional)
     check_unique([row["key"] for row in rows], "key of a sample")
     known = [name for name in kinds if name not in optional or (rows and all(name in row for row in rows))]
@@ -209,6 +217,12 @@ def _read_samples(values: Table, task: Task, *, old: bool) -> pd.DataFrame:
         raise InvalidInputError('Some samples have a field "group" and others none: give it to all (null: unknown).')
     frame = pd.DataFrame.from_records(rows, columns=known).set_index("key")
     return sample_frame(frame, task, group=GROUP if GROUP in known else None)
+
+
+def _text_column(values: list[str | None]) -> pd.api.extensions.ExtensionArray:
+    import pyarrow as pa
+
+    return text_column(pa.array(values, pa.large_string()))
 
 
 def _read_categories(values: list[object]) -> dict[int, str]:

@@ -8,6 +8,7 @@ from slicelab.sources._read_for_suite import hash_images, locate_keys, read_labe
 from slicelab.sources._read_image import read_image
 from slicelab.sources._read_predictions import read_predictions, read_predictions_for_suite
 from slicelab.sources._read_samples import read_samples
+from slicelab.sources._text_columns import are_plain, arrow_texts, find_texts, text_bytes, text_column
 from slicelab.sources._thumbnails import ThumbnailCache, make_thumbnail
 
 __all__ = [
@@ -15,7 +16,10 @@ __all__ = [
     "ImageInfo",
     "ThumbnailCache",
     "UnusableImageError",
+    "are_plain",
+    "arrow_texts",
     "detect_format",
+    "find_texts",
     "hash_images",
     "locate_keys",
     "make_thumbnail",
@@ -26,4 +30,6 @@ __all__ = [
     "read_predictions",
     "read_predictions_for_suite",
     "read_samples",
+    "text_bytes",
+    "text_column",
 ]

@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader, BytesIO
 from pathlib import Path
-
-from PIL import Image, UnidentifiedImageError
+from typing import TYPE_CHECKING
 
 from slicelab.core import MediaError, SliceLabError, visible
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs; here it is the limit
@@ -66,13 +68,13 @@ DECODER_ERRORS = (
     zlib.error,
 )
 _TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
 }
 _ORIENTATION_TAG = 0x0112
 
@@ -107,6 +109,8 @@ def open_image(
     UnusableImageError
         (a `MediaError`) also for errors while the caller decodes it.
     """
+    from PIL import Image, UnidentifiedImageError
+
     with _open_file(path) if content is None else _open_content(path, content) as stream:
         try:
             with Image.open(stream, formats=FORMATS) as image:
@@ -147,7 +151,9 @@ def orientation(image: Image.Image) -> int:
 
 def upright(image: Image.Image, turn: int) -> Image.Image:
     """Turn the pixels as the EXIF orientation `turn` says."""
-    return image.transpose(_TURNS[turn]) if turn in _TURNS else image
+    from PIL.Image import Transpose
+
+    return image.transpose(Transpose[_TURNS[turn]]) if turn in _TURNS else image
 
 
 def upright_size(image: Image.Image, turn: int) -> tuple[int, int]:

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-
-from PIL import Image
-from tqdm.auto import tqdm
+from typing import TYPE_CHECKING
 
 from slicelab.sources._open_image import (
     UnusableImageError,
@@ -19,6 +17,9 @@ from slicelab.sources._open_image import (
     suffix_format,
     upright_size,
 )
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _BATCH = 512
 
@@ -78,6 +79,8 @@ def probe_images(
     paths: Sequence[str], *, verify: bool = True, progress: bool = True
 ) -> list[ImageInfo | UnusableImageError]:
     """Probe many files in threads; in the order of `paths`, an unusable one as its error."""
+    from tqdm.auto import tqdm
+
     workers = min(16, (os.cpu_count() or 1) + 2)
     found: list[ImageInfo | UnusableImageError] = []
     with (

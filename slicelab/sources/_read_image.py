@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from slicelab.core import InvalidInputError, MediaError
 from slicelab.sources._open_image import open_image, orientation, upright
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 BACKGROUND = (128, 128, 128)
 """What shows through transparent pixels: neither the black nor the white of an object's own edge."""
@@ -67,6 +70,8 @@ def read_image(
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert any Pillow mode to RGB, as `read_image` describes."""
+    from PIL import Image
+
     if image.mode == "RGB" and not image.has_transparency_data:
         image.load()
         return image

@@ -27,8 +27,9 @@ from slicelab.core import (
 from slicelab.sources._check_boxes import check_boxes
 from slicelab.sources._formats import detect_format
 from slicelab.sources._match_images import Positions, Target, frame_sizes, match_images
+from slicelab.sources._plain_predictions import plain_classes
 from slicelab.sources._prediction_rows import PredictionRows, rows_of_coco, rows_of_table, rows_of_yolo
-from slicelab.sources._read_table import read_table
+from slicelab.sources._read_table import Table, read_table
 from slicelab.sources._rows import Floats, Objects, Rows, later_repeats, not_none, objects, printable
 from slicelab.sources._texts import MAX_PATH, clean_texts
 
@@ -135,6 +136,11 @@ def _read(
     if task is not None:
         check_choice(task, TASKS, "task")
     found = _open(source, model, target, task=task, classes=classes or (), categories=categories)
+    if isinstance(found, Table):
+        plain = None if target is None or task != "classification" else plain_classes(found, target, classes or ())
+        if plain is not None and target is not None:
+            return _plain(source, model, target, found, classes=classes or (), plain=plain)
+        found = rows_of_table(found, target, task=task, classes=classes or ())
     if task is not None and found.task != task:
         hint = " Boxes need the columns x, y, width, height." if task == "detection" else ""
         raise SourceError(f"{_file_of(source)} holds predictions for {found.task}, the samples are for {task}.{hint}")
@@ -177,7 +183,7 @@ def _open(
     task: Task | None,
     classes: tuple[str, ...],
     categories: dict[int, str] | None,
-) -> PredictionRows:
+) -> PredictionRows | Table:
     kind = "table" if isinstance(source, pd.DataFrame) else detect_format(source)
     if kind == "coco-results" and not isinstance(source, pd.DataFrame):
         return rows_of_coco(source, target, classes=classes, categories=categories)
@@ -191,7 +197,30 @@ def _open(
     table = read_table(source)
     if not len(table.frame) and task != "detection":
         raise SourceError(f"{table.file} holds no rows.")
-    return rows_of_table(table, target, task=task, classes=classes)
+    return table
+
+
+def _plain(
+    source: Source,
+    model: str,
+    target: Target,
+    table: Table,
+    *,
+    classes: tuple[str, ...],
+    plain: tuple[pd.DataFrame, Positions],
+) -> tuple[Predictions, list[Finding], int]:
+    frame, positions = plain
+    rows = Rows(f"predictions:{model}", len(frame), file=table.file)
+    _note_unpredicted(rows, target, positions)
+    read = Predictions(
+        model=model,
+        task="classification",
+        frame=frame,
+        classes=classes,
+        sha256=table.sha256,
+        source=_file_of(source),
+    )
+    return read, rows.findings, len(rows)
 
 
 def _match(rows: Rows, found: PredictionRows, target: Target | None) -> tuple[Objects, Positions]:

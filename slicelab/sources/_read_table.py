@@ -16,6 +16,7 @@ import pandas as pd
 
 from slicelab.core import SourceError, did_you_mean, listed
 from slicelab.sources._read_json import decode, hash_bytes, parse_json, parse_json_lines, read_bytes
+from slicelab.sources._read_plain_csv import read_plain_csv
 from slicelab.sources._rows import objects, printable
 from slicelab.sources._texts import storable
 
@@ -137,7 +138,11 @@ def _read_csv(data: bytes, file: str) -> tuple[pd.DataFrame, npt.NDArray[np.int6
     names = [n.strip() for n in names]
     _check_columns(names, f"{file}, line 1")
     is_number = [n in _NUMBERS or n.startswith(PROBABILITY) for n in names]
+    numbers = [n for n, number in zip(names, is_number, strict=True) if number]
     try:
+        plain = read_plain_csv(data, separator=separator, names=names, numbers=numbers)
+        if plain is not None:
+            return plain, np.arange(2, len(plain) + 2, dtype=np.int64)
         frame = pd.read_csv(
             io.StringIO(text),
             sep=separator,

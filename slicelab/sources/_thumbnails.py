@@ -9,12 +9,14 @@ import os
 import tempfile
 from io import BytesIO
 from pathlib import Path
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from slicelab.core import InvalidInputError
 from slicelab.sources._open_image import open_image, orientation, upright, upright_size
 from slicelab.sources._read_image import PixelBox, pixel_window, to_rgb
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Window = tuple[int, int, int, int]
 MAX_SIZE = 4096
@@ -99,12 +101,14 @@ class ThumbnailCache:
 
 
 def _cut(picture: Image.Image, window: Window, full: tuple[int, int], shrink: float) -> Image.Image:
+    from PIL.Image import Resampling
+
     left, top, right, bottom = window
     scale_x, scale_y = picture.width / full[0], picture.height / full[1]
     part = (left * scale_x, top * scale_y, right * scale_x, bottom * scale_y)
     factor = max(1.0, shrink)
     target = max(1, round((right - left) / factor)), max(1, round((bottom - top) / factor))
-    return picture.resize(target, Image.Resampling.BILINEAR, box=part)
+    return picture.resize(target, Resampling.BILINEAR, box=part)
 
 
 def _encode(picture: Image.Image) -> bytes:
