@@ -22,7 +22,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--slicelab-against", metavar="[NAME=]PATH", help="Another model's, to compare with.")
     group.addoption("--slicelab-labels", metavar="PATH", help="Labels as they are now: a changed one fails its case.")
     group.addoption("--slicelab-metrics", metavar="PATH", action="append", help="Python file with your own metrics.")
-    group.addoption("--slicelab-strict", action="store_true", help="An inconclusive case fails instead of skipping.")
+    group.addoption(
+        "--slicelab-confidence",
+        metavar="NUMBER",
+        action="append",
+        help="Detection: boxes below it don't count; a number, or CLASS=NUMBER. Goes before the suite's.",
+    )
+    group.addoption(
+        "--slicelab-strict",
+        action="store_true",
+        help="An inconclusive case fails instead of skipping, and so do all of a suite file that was edited by hand.",
+    )
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -50,8 +60,9 @@ class SuiteFile(pytest.File):
         for case in self._suite.cases:
             yield CaseItem.from_parent(self, name=case.name)
 
-    def result(self, name: str) -> CaseResult:
-        """Return what the gate says of a case."""
+    def report(self) -> SuiteReport:
+        """Return what the gate says of the suite."""
+        from slicelab.core import read_confidence
         from slicelab.gate import read_labels, read_predictions, run_suite
 
         if self._report is None:
@@ -62,8 +73,11 @@ class SuiteFile(pytest.File):
                 read_predictions(self._suite, option("--slicelab-predictions")),
                 against=None if against is None else read_predictions(self._suite, against),
                 labels=None if labels is None else read_labels(self._suite, labels),
+                confidence=read_confidence(option("--slicelab-confidence") or []),
             )
-        return next(r for r in self._report.results if r.case.name == name)
+            for warning in self._report.warnings:
+                self.warn(pytest.PytestWarning(warning))
+        return self._report
 
 
 class CaseFailure(Exception):  # noqa: N818 - a verdict, not an error
@@ -79,8 +93,22 @@ class CaseItem(pytest.Item):
 
     def runtest(self) -> None:
         """Judge it: fail and invalid fail, inconclusive skips unless strict."""
+        from slicelab.core import SuiteError, confidence_words
+
         parent: Any = self.parent
-        result = parent.result(self.name)
+        report: SuiteReport = parent.report()
+        strict = self.config.getoption("--slicelab-strict")
+        if report.edited and strict:
+            raise SuiteError(report.warnings[0])
+        result = next(r for r in report.results if r.case.name == self.name)
+        self.user_properties += [("suite_hash", report.content_hash), ("reason", result.reason)]
+        self.user_properties += [("operating_point", line) for line in report.operating_point_lines()]
+        self.user_properties += [("warning", warning) for warning in report.warnings]
+        if result.n_images:
+            self.user_properties += [
+                ("confidence", confidence_words(result.confidence)),
+                ("predicted_images", f"{result.n_predicted} of {result.n_images}"),
+            ]
         self.user_properties += [
             ("verdict", result.verdict),
             ("bar", str(result.case.bar)),
@@ -88,14 +116,14 @@ class CaseItem(pytest.Item):
             ("interval", f"{result.interval[0]:.6g} to {result.interval[1]:.6g}"),
             ("content_hash", result.case.content_hash),
         ]
-        if result.verdict == "inconclusive" and not self.config.getoption("--slicelab-strict"):
+        if result.verdict == "inconclusive" and not strict:
             pytest.skip(f"inconclusive: {result.reason}")
         if result.verdict != "pass":
             raise CaseFailure(result)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Say value, interval, bar and the worst units."""
-        from slicelab.core import SliceLabError, visible
+        from slicelab.core import SliceLabError, confidence_words, visible
 
         error = excinfo.value
         if isinstance(error, SliceLabError):
@@ -108,8 +136,10 @@ class CaseItem(pytest.Item):
             lines += [
                 f"  value     {r.value:.4g}",
                 f"  interval  {r.interval[0]:.4g} to {r.interval[1]:.4g} at {r.case.bar.confidence:.0%}",
-                f"  units     {r.n_units}, {r.n_failures} fail",
+                f"  units     {r.counted}, {r.n_failures} fail",
             ]
+        if r.confidence is not None:
+            lines.append(f"  boxes     from confidence {confidence_words(r.confidence)} on")
         if r.change is not None:
             lines.append(f"  change    {r.change:+.4g} ({r.comparison}, p = {r.p_value:.2g})")
         lines.append(f"  why       {r.reason}")

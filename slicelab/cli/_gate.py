@@ -19,7 +19,16 @@ Junit = Annotated[str | None, typer.Option(help="Write JUnit XML to this file.")
 Html = Annotated[str | None, typer.Option(help="Write an HTML report to this file.")]
 Markdown = Annotated[str | None, typer.Option(help="Write Markdown to this file.")]
 Json = Annotated[str | None, typer.Option("--json", help="Write JSON to this file.")]
-Strict = Annotated[bool, typer.Option(help="An inconclusive verdict fails too.")]
+Strict = Annotated[
+    bool, typer.Option(help="An inconclusive verdict fails too, and a suite file that was edited by hand exits with 2.")
+]
+ConfidenceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--confidence",
+        help="Detection: boxes below it don't count; a number, or CLASS=NUMBER (repeatable). Goes before the suite's.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -46,14 +55,15 @@ def gate(
     metrics: Annotated[
         list[str] | None, typer.Option(help="Python file that registers metrics of your own. It is run.")
     ] = None,
-    confidence: Annotated[
-        float | None, typer.Option(help="Detection: boxes below it don't count; none: where F1 on the suite is best.")
-    ] = None,
+    confidence: ConfidenceOption = None,
 ) -> None:
     """Judge predictions by a suite file. Exit code 0: no case fails; 1: one does; 2: can't run.
 
+    In detection a model is judged at the confidence that the suite file has for it; the report says which one it was.
+
     Example: slicelab gate suites/release.json --predictions v4.json --against v3.json --junit report.xml
     """
+    from slicelab.core import read_confidence
     from slicelab.gate import load_suite, read_labels, read_predictions, run_metrics, run_suite
 
     for path in metrics or []:
@@ -72,7 +82,7 @@ def gate(
         against=other,
         media=media,
         labels=None if labels is None else read_labels(loaded, labels),
-        confidence=confidence,
+        confidence=read_confidence(confidence or []),
     )
     pictures = None if images is None or html is None else _pictures(report, loaded, images)
     finish(report, junit=junit, html=html, markdown=markdown, json=json, strict=strict, pictures=pictures)
@@ -109,9 +119,28 @@ def finish(
     pictures: Mapping[str, bytes] | None = None,
 ) -> None:
     """Show a report, write the files that were asked for, and leave with its exit code."""
+    from slicelab.core import SuiteError
+
+    try:
+        _write(report, junit=junit, html=html, markdown=markdown, json=json, strict=strict, pictures=pictures)
+    except OSError as error:
+        raise SuiteError(f"The report {error.filename!r} can't be written: {error.strerror or error}.") from error
+    typer.echo(str(report))
+    raise typer.Exit(report.exit_code(strict=strict))
+
+
+def _write(
+    report: SuiteReport,
+    *,
+    junit: str | None,
+    html: str | None,
+    markdown: str | None,
+    json: str | None,
+    strict: bool,
+    pictures: Mapping[str, bytes] | None,
+) -> None:
     from slicelab.gate import write_json, write_junit, write_markdown, write_text
 
-    typer.echo(str(report))
     if junit is not None:
         write_junit(report, junit, strict=strict)
     if json is not None:
@@ -122,7 +151,6 @@ def finish(
         from slicelab.views import report_html
 
         write_text(html, report_html(report, pictures=pictures))
-    raise typer.Exit(report.exit_code(strict=strict))
 
 
 @suites.command("list")
@@ -165,14 +193,26 @@ def run(
 
 
 @suites.command()
-def save(dataset: Dataset, suite: Name, path: Annotated[str, typer.Argument(help="File to write.")]) -> None:
-    """Write a suite as a file for git and the gate.
+def save(
+    dataset: Dataset,
+    suite: Name,
+    path: Annotated[str, typer.Argument(help="File to write.")],
+    others: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Detection: confidence of models that the dataset doesn't know: a number, or CLASS=NUMBER "
+            "(repeatable). None: each case at the model's best F1 on the case's own images."
+        ),
+    ] = None,
+) -> None:
+    """Write a suite as a file for git and the gate, with the operating points of the dataset's models.
 
-    Example: slicelab suite save bags release suites/release.json
+    Example: slicelab suite save bags release suites/release.json --others 0.4
     """
     import slicelab
+    from slicelab.core import read_confidence
 
-    typer.echo(str(slicelab.open(dataset).suite(suite).save(path)))
+    typer.echo(str(slicelab.open(dataset).suite(suite).save(path, others=read_confidence(others or []))))
 
 
 @suites.command()
@@ -199,15 +239,18 @@ def explain(
     predictions: Annotated[str, typer.Option(help="The second run's predictions: [NAME=]PATH.")],
     before_predictions: Annotated[str, typer.Option(help="The first run's predictions: [NAME=]PATH.")],
     case: Annotated[str | None, typer.Option(help="A case's name; none: every case that both have.")] = None,
+    confidence: ConfidenceOption = None,
 ) -> None:
     """Tell what changed between two runs of a case, and how much of its change each explains.
 
     Example: slicelab suite explain old.json new.json --before-predictions v3.json --predictions v4.json
     """
+    from slicelab.core import read_confidence
     from slicelab.gate import explain_change, load_suite, read_predictions
 
     first, second = load_suite(before), load_suite(after)
     runs = (first, read_predictions(first, before_predictions)), (second, read_predictions(second, predictions))
     names = [case] if case is not None else [c.name for c in first.cases if c.name in {d.name for d in second.cases}]
     for name in names:
-        typer.echo(visible(str(explain_change(name, before=runs[0], after=runs[1]))))
+        told = explain_change(name, before=runs[0], after=runs[1], confidence=read_confidence(confidence or []))
+        typer.echo(visible(str(told)))

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from slicelab.cli._root import new_app
-from slicelab.core import visible
+from slicelab.core import Confidence, visible
 
 app = new_app()
 
@@ -86,14 +86,31 @@ def datasets() -> None:
 
 
 @app.command()
-def evaluate(name: Dataset, model: Model) -> None:
+def evaluate(
+    name: Dataset,
+    model: Model,
+    confidence: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Detection: from which on boxes count, kept with the model: a number, CLASS=NUMBER (repeatable), or "
+            "f1 for the best F1 as it is now. None: as it is kept."
+        ),
+    ] = None,
+) -> None:
     """Store outcomes on the dataset and show the model's metrics.
 
     Example: slicelab evaluate bags v3
     """
     import slicelab
+    from slicelab.core import confidence_words, read_confidence
 
-    typer.echo(slicelab.open(name).evaluate(model).to_string(float_format="{:.3f}".format))
+    given: Confidence | Literal["f1"] | None = "f1"
+    if confidence != ["f1"]:
+        given = read_confidence(confidence or [])
+    found = slicelab.open(name).evaluate(model, confidence=given)
+    typer.echo(found.to_string(float_format="{:.3f}".format))
+    if "confidence" in found.attrs:
+        typer.echo(visible(f"boxes count from confidence {confidence_words(found.attrs['confidence'])} on"))
 
 
 @app.command()

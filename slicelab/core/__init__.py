@@ -3,6 +3,7 @@
 from slicelab.core._bar import Bar, lower_is_better
 from slicelab.core._candidate import Candidate, CandidateTree, HeldOut
 from slicelab.core._case import (
+    SUITE_SCHEMA,
     VERDICTS,
     Case,
     CaseResult,
@@ -50,6 +51,15 @@ from slicelab.core._hashing import (
 from slicelab.core._inspection import Contrast, Inspection, Share
 from slicelab.core._label_schema import ClassDefinition, LabelSchema
 from slicelab.core._metric_names import METRICS, top_k
+from slicelab.core._operating_point import (
+    OTHER_CLASSES,
+    Confidence,
+    OperatingPoint,
+    check_confidence,
+    confidence_by_class,
+    confidence_words,
+    read_confidence,
+)
 from slicelab.core._own_metric import OWN_METRICS, OwnMetric, metric
 from slicelab.core._protocols import (
     Desk,
@@ -119,6 +129,7 @@ __all__ = [
     "IN_FLIGHT",
     "MAX_NAME",
     "METRICS",
+    "OTHER_CLASSES",
     "OWN_METRICS",
     "PREDICTED_BOX_COLUMNS",
     "REASONS",
@@ -126,6 +137,7 @@ __all__ = [
     "REVIEW_VERDICTS",
     "SAMPLE_COLUMNS",
     "STATES",
+    "SUITE_SCHEMA",
     "TAKEN_BACK",
     "TASKS",
     "TEXT",
@@ -143,6 +155,7 @@ __all__ = [
     "CaseResult",
     "Change",
     "ClassDefinition",
+    "Confidence",
     "ConflictError",
     "Contrast",
     "DatabaseUnavailableError",
@@ -163,6 +176,7 @@ __all__ = [
     "NewerSchemaError",
     "NoMongodError",
     "NotFoundError",
+    "OperatingPoint",
     "OwnMetric",
     "Predictions",
     "QueueItem",
@@ -193,10 +207,13 @@ __all__ = [
     "actor",
     "canonical",
     "check_choice",
+    "check_confidence",
     "check_fraction",
     "check_matrix",
     "check_name",
     "check_unique",
+    "confidence_by_class",
+    "confidence_words",
     "did_you_mean",
     "group_codes",
     "hash_file",
@@ -211,6 +228,7 @@ __all__ = [
     "new_id",
     "now",
     "object_unit",
+    "read_confidence",
     "sample_groups",
     "spurious_unit",
     "top_k",

@@ -46,6 +46,11 @@ class Bar:
         False: the value itself is judged.
     min_units
         With fewer units the verdict is never "pass".
+    min_predicted
+        Detection: the share, from 0 to 1, of the case's images that must have a predicted box, at any confidence; with
+        fewer the verdict is never "pass". A file of boxes can't tell images on which nothing was found from images
+        that were never looked at. None: one image is enough, and a case of which the predictions hold no image at all
+        is invalid; 0.0: none is needed, for cases on which a good model finds nothing.
     code
         SHA-256 of the source of the user's own metric as it was when the bar was set; filled in by itself. A metric
         whose source is another then makes the case invalid.
@@ -61,9 +66,12 @@ class Bar:
     improves_on: str | None = None
     margin: float = 0.0
     code: str | None = None
+    min_predicted: float | None = None
 
     def __post_init__(self) -> None:
         self._check_metric()
+        if self.min_predicted is not None:
+            check_fraction(self.min_predicted, "min_predicted")
         given = [side for side in _SIDES if getattr(self, side) is not None]
         if len(given) != 1:
             got = ", ".join(f"{side}={getattr(self, side)!r}" for side in given) or "none of them"
@@ -109,7 +117,15 @@ class Bar:
         return baseline - self.least_gain if self.lower_is_better else baseline + self.least_gain
 
     @classmethod
-    def parse(cls, text: str, *, confidence: float = 0.95, strict: bool = True, min_units: int = 1) -> Bar:
+    def parse(
+        cls,
+        text: str,
+        *,
+        confidence: float = 0.95,
+        strict: bool = True,
+        min_units: int = 1,
+        min_predicted: float | None = None,
+    ) -> Bar:
         """Read a bar as people write it.
 
         "recall >= 0.95" and "error_rate<=0.1" are numbers; "recall >= v3" is no worse than the model v3,
@@ -126,7 +142,14 @@ class Bar:
             raise InvalidInputError(
                 f'A bar reads like "recall >= 0.95", "error_rate <= 0.1" or "recall >= v3 - 0.02"; got {text!r}.'
             )
-        return cls(match[1], **side, confidence=confidence, strict=strict, min_units=min_units)
+        return cls(
+            match[1],
+            **side,
+            confidence=confidence,
+            strict=strict,
+            min_units=min_units,
+            min_predicted=min_predicted,
+        )
 
     def __str__(self) -> str:
         if self.against is None:

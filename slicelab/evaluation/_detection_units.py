@@ -12,10 +12,13 @@ from slicelab.core import (
     BOX_UNIT_COLUMNS,
     TEXT,
     UNIT_COLUMNS,
+    Confidence,
     InvalidInputError,
     Predictions,
     SampleTable,
+    check_confidence,
     check_fraction,
+    confidence_by_class,
 )
 from slicelab.evaluation._match_boxes import (
     Bools,
@@ -34,7 +37,7 @@ BACKGROUND_IOU = 0.1
 
 
 def detection_units(
-    table: SampleTable, predictions: Predictions, *, iou: float = 0.5, confidence: float | None = None
+    table: SampleTable, predictions: Predictions, *, iou: float = 0.5, confidence: Confidence | None = None
 ) -> pd.DataFrame:
     """Tell for every labelled box what the model made of it, and which predicted boxes no label explains.
 
@@ -47,8 +50,9 @@ def detection_units(
     iou
         Least IoU of a match.
     confidence
-        Predicted boxes below it are left out. None: the value at which F1 over the whole table is highest (the
-        highest such value; 0 where no box matches). It stands in `units.attrs["confidence"]`.
+        Predicted boxes below it are left out: a number, or one per class that is predicted ("*": all others). None:
+        the value at which F1 over the whole table is highest (the highest such value; 0 where no box matches). It
+        stands in `units.attrs["confidence"]`.
 
     Returns
     -------
@@ -71,7 +75,8 @@ def detection_units(
     Raises
     ------
     InvalidInputError
-        The table or the predictions are not for detection, or `iou` or `confidence` is out of range.
+        The table or the predictions are not for detection, `iou` or `confidence` is out of range, or a predicted class
+        has no confidence.
 
     Notes
     -----
@@ -83,8 +88,11 @@ def detection_units(
     labelled, predicted = _arrays(table, predictions)
     found = _Matches.find(predicted, labelled, iou=iou)
     n_labelled = int(np.count_nonzero(~labelled.crowd))
-    level = best_confidence(found.levels(predicted), n_labelled) if confidence is None else float(confidence)
-    found.drop(predicted.confidence < level)
+    if confidence is None:
+        confidence = best_confidence(found.levels(predicted), n_labelled)
+    level = check_confidence(confidence)
+    least = _least(level, predictions.frame["label"])[predicted.row] if isinstance(level, dict) else level
+    found.drop(predicted.confidence < least)
     found.explain(predicted, labelled, iou=iou)
     units = pd.concat(
         [
@@ -97,6 +105,12 @@ def detection_units(
     units.attrs["confidence"] = level
     units.attrs["iou"] = float(iou)
     return units
+
+
+def _least(confidence: dict[str, float], labels: pd.Series[str]) -> Floats:
+    """Return from which confidence on each predicted box counts."""
+    codes, classes = pd.factorize(labels.to_numpy(object))
+    return confidence_by_class(confidence, classes.tolist())[codes] if len(classes) else np.zeros(len(codes))
 
 
 def confidence_levels(table: SampleTable, predictions: Predictions, *, iou: float) -> tuple[pd.DataFrame, int]:
@@ -206,7 +220,7 @@ class _Matches:
         return free
 
 
-def _check(table: SampleTable, predictions: Predictions, iou: float, confidence: float | None) -> None:
+def _check(table: SampleTable, predictions: Predictions, iou: float, confidence: Confidence | None) -> None:
     for what, task in (("table", table.task), ("predictions", predictions.task)):
         if task != "detection":
             raise InvalidInputError(
@@ -215,7 +229,7 @@ def _check(table: SampleTable, predictions: Predictions, iou: float, confidence:
             )
     check_iou(iou)
     if confidence is not None:
-        check_fraction(confidence, "confidence")
+        check_confidence(confidence)
 
 
 def check_iou(iou: float) -> None:

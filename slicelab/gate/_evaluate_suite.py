@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import GROUP_ID, InvalidInputError, Predictions, SampleTable, Suite, SuiteError, listed, top_k
+from slicelab.core import (
+    GROUP_ID,
+    Confidence,
+    InvalidInputError,
+    OperatingPoint,
+    Predictions,
+    Suite,
+    SuiteError,
+    confidence_by_class,
+    hash_value,
+    listed,
+    top_k,
+)
 from slicelab.evaluation import (
     MetricValue,
     classification_units,
@@ -20,8 +32,9 @@ from slicelab.evaluation import (
     metric_value,
     unit_share,
 )
-from slicelab.gate._freeze_case import member_keys
+from slicelab.gate._freeze_case import member_keys, suite_table
 from slicelab.gate._member_rows import member_rows
+from slicelab.gate._operating_point import operating_point
 from slicelab.sources import find_texts
 
 CLASSIFICATION_SHARES = ("accuracy", "error_rate")
@@ -84,6 +97,10 @@ class Part:
         Keys of the members' images.
     boxes, predicted
         Detection: labelled and predicted boxes on them.
+    groups
+        Detection, where the suite declares groups: the group of each image, by key.
+    confidence
+        Detection: from which on predicted boxes count.
     independent
         Classification: whether each unit is a group of its own.
     """
@@ -95,7 +112,14 @@ class Part:
     images: list[str]
     boxes: pd.DataFrame | None = None
     predicted: pd.DataFrame | None = None
+    groups: pd.Series[str] | None = None
+    confidence: float | dict[str, float] | None = None
     independent: bool = False
+
+    @property
+    def n_predicted(self) -> int:
+        """Detection: images that have a predicted box, at any confidence."""
+        return 0 if self.predicted is None else int(self.predicted["key"].nunique())
 
     @cached_property
     def units(self) -> pd.DataFrame:
@@ -113,6 +137,7 @@ class Part:
             boxes=self.boxes,
             predicted=self.predicted,
             confidence=confidence,
+            groups=self.groups,
         )
 
     def failing(self, name: str) -> tuple[str, ...]:
@@ -168,10 +193,10 @@ class ModelOnSuite:
     suite, predictions
         Of the same task.
     confidence
-        Detection: as in `detection_units`.
+        Detection: instead of what the suite says of the model; see `operating_point`.
     """
 
-    def __init__(self, suite: Suite, predictions: Predictions, *, confidence: float | None) -> None:
+    def __init__(self, suite: Suite, predictions: Predictions, *, confidence: Confidence | None) -> None:
         if predictions.task != suite.task:
             raise SuiteError(
                 f"The suite {suite.name!r} is for {suite.task}, the predictions of {predictions.model!r} "
@@ -181,7 +206,10 @@ class ModelOnSuite:
             twice = predictions.frame.index[predictions.frame.index.duplicated()].unique()
             raise InvalidInputError(f"{predictions.model!r} predicts {len(twice)} images twice: {listed(twice)}.")
         self.suite = suite
-        self._table = SampleTable(suite.task, suite.samples, suite.boxes, suite.classes)
+        self._table = suite_table(suite)
+        self._predictions = predictions
+        self.name = predictions.model
+        self.point = operating_point(suite, predictions.model, confidence=confidence)
         if suite.task == "classification":
             self.units = classification_units(self._table, predictions)
             if any(top_k(case.bar.metric) for case in suite.cases):
@@ -189,14 +217,38 @@ class ModelOnSuite:
             self._row_hashes = _hash_units(self.units, predictions)
             self._unit_of_sample = _positions_among(suite.samples["label"].notna().to_numpy(bool))
         else:
-            self.units = detection_units(self._table, predictions, confidence=confidence)
+            self._groups = self._table.groups if self._table.group else None
+            self._evaluate(predictions)
             self._predicted = predictions.frame[predictions.frame["key"].isin(self._keys)]
-            self._rows_by_image = Groups(self.units["key"])
             self._boxes_by_image = Groups(suite.boxes["key"])
             self._predicted_by_image = Groups(self._predicted["key"])
             self._row_hashes = _hash_rows(self._predicted, predictions)
+        if suite.task == "classification":
+            self._whole = Units(self.units)
+
+    def _evaluate(self, predictions: Predictions) -> None:
+        """Make the units of all images at once, unless each case has a confidence of its own."""
+        self._by_case: dict[tuple[str, ...], Units] = {}
+        if self.point is None or self.point.source == "case":
+            return
+        if isinstance(self.point.confidence, dict):
+            # Whether every class has one must not depend on which images the suite holds.
+            confidence_by_class(self.point.confidence, predictions.frame["label"].unique().tolist())
+        self.units = detection_units(self._table, predictions, confidence=self.point.confidence)
         self._whole = Units(self.units)
-        self.problem = self._find_problem(predictions)
+        self.point = OperatingPoint(self.units.attrs["confidence"], self.point.source)
+        self._rows_by_image = Groups(self.units["key"])
+
+    def _units_on(self, images: list[str], boxes: pd.DataFrame, predicted: pd.DataFrame) -> tuple[Units, Positions]:
+        """Return a units frame and the positions of the images' rows in it."""
+        if self.point is not None and self.point.source != "case":
+            return self._whole, self._rows_by_image.rows(images)
+        found = self._by_case.get(tuple(images))
+        if found is None:
+            table = replace(self._table, samples=self._table.samples.loc[images], boxes=boxes)
+            found = Units(detection_units(table, replace(self._predictions, frame=predicted)))
+            self._by_case[tuple(images)] = found
+        return found, np.arange(len(found.ids))
 
     @cached_property
     def _keys(self) -> set[str]:
@@ -213,21 +265,25 @@ class ModelOnSuite:
             everyone = np.ones(len(rows), dtype=bool)
             return Part(members, self._whole, rows, everyone, list(members), independent=self._whole.are_independent)
         images = sorted(member_keys(members, self._keys))
-        rows = self._rows_by_image.rows(images)
-        units = self.units.iloc[rows]
+        boxes = self.suite.boxes.iloc[self._boxes_by_image.rows(images)]
+        predicted = self._predicted.iloc[self._predicted_by_image.rows(images)]
+        whole, rows = self._units_on(images, boxes, predicted)
+        units = whole.frame.iloc[rows]
         named = set(members)
-        chosen = np.fromiter(map(named.__contains__, self._whole.ids[rows]), dtype=bool, count=len(rows))
+        chosen = np.fromiter(map(named.__contains__, whole.ids[rows]), dtype=bool, count=len(rows))
         if not self._keys.isdisjoint(named):
             chosen |= units["key"].isin(self._keys.intersection(named)).to_numpy(bool)
         objects = units["label_id"].notna().to_numpy(bool)
         return Part(
             members,
-            self._whole,
+            whole,
             rows,
             objects & chosen,
             images,
-            self.suite.boxes.iloc[self._boxes_by_image.rows(images)],
-            self._predicted.iloc[self._predicted_by_image.rows(images)],
+            boxes,
+            predicted,
+            None if self._groups is None else self._groups.loc[images],
+            whole.frame.attrs["confidence"],
         )
 
     def prediction_hash(self, part: Part) -> str:
@@ -235,19 +291,35 @@ class ModelOnSuite:
         rows = self._row_hashes[part.rows if part.predicted is None else self._predicted_by_image.rows(part.images)]
         return hashlib.sha256(np.sort(rows).astype("<u8").tobytes()).hexdigest()
 
-    def _find_problem(self, predictions: Predictions) -> str:
-        """Say why the predictions can't belong to this suite ('' if they can)."""
-        keys = predictions.frame.index if self.suite.task == "classification" else predictions.frame["key"]
-        if self.suite.task == "classification" and not self._whole.unpredicted.all():
-            return ""
-        if not len(self.suite.samples) or (find_texts(pd.Index(keys), self.suite.samples.index) >= 0).any():
-            return ""
-        total = len(self.suite.samples)
-        named = f"they name images like {next(iter(keys))!r}" if len(keys) else "they are empty"
-        return (
-            f"The predictions of {predictions.model!r} hold none of the suite's {total} images: {named}, "
-            f"the suite like {next(iter(self.suite.samples.index))!r}."
-        )
+    def point_hash(self) -> dict[str, str]:
+        """SHA-256 of the operating point, or of the rule by which it is found; empty in classification."""
+        if self.point is None:
+            return {}
+        return {"confidence": hash_value(self.point.source if self.point.confidence is None else self.point.confidence)}
+
+    def problem(self, part: Part, min_predicted: float | None) -> str:
+        """Say why this model can't be judged on a case ('' if it can)."""
+        if self.suite.task == "classification":
+            unpredicted = part.unpredicted()
+            if not unpredicted or len(unpredicted) < len(part.members):
+                told = f"{len(unpredicted)} of {len(part.members)} members have no prediction: {listed(unpredicted)}."
+                return told if unpredicted else ""
+            return self._nothing(part)
+        if self.suite.others == "suite":
+            # What older versions asked: whether the suite's images are among those predicted at all.
+            return self._nothing(part) if self._predicted.empty and self._keys else ""
+        return self._nothing(part) if not part.n_predicted and min_predicted != 0 else ""
+
+    def _nothing(self, part: Part) -> str:
+        frame = self._predictions.frame
+        keys = frame.index if self.suite.task == "classification" else frame["key"]
+        named = f"they name images like {next(iter(keys))!r}" if len(keys) else "they have no row on them"
+        n = len(part.images)
+        told = f"The predictions of {self.name!r} hold none of the case's {n} images: {named}, "
+        told += f"the case like {part.images[0]!r}."
+        if self.suite.task == "classification" or self.suite.others == "suite":
+            return told
+        return f"{told} If it is right to find nothing on them, set the bar's min_predicted to 0."
 
 
 def _positions_among(chosen: npt.NDArray[np.bool_]) -> Positions:

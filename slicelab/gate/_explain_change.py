@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from slicelab.core import CaseResult, NotFoundError, Predictions, SampleTable, Suite, did_you_mean
+from slicelab.core import CaseResult, Confidence, NotFoundError, Predictions, SampleTable, Suite, did_you_mean
 from slicelab.gate._freeze_case import freeze_case, make_suite, member_keys
+from slicelab.gate._hash_case import GROUP
 from slicelab.gate._run_suite import run_suite
 
-CAUSES = ("membership", "labels", "media", "predictions", "metric")
+CAUSES = ("membership", "labels", "media", "groups", "predictions", "confidence", "metric")
+_STILL = ("media", "groups")
 
 Run = tuple[Suite, Predictions]
 
@@ -50,7 +52,7 @@ def what_changed(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[s
     return tuple(c for c in CAUSES if before.get(c) != after.get(c))
 
 
-def explain_change(name: str, *, before: Run, after: Run, confidence: float | None = None) -> Explanation:
+def explain_change(name: str, *, before: Run, after: Run, confidence: Confidence | None = None) -> Explanation:
     """Tell what changed between two runs of a case, and how much of its change each explains.
 
     Parameters
@@ -60,14 +62,16 @@ def explain_change(name: str, *, before: Run, after: Run, confidence: float | No
     before, after
         Suite and predictions of either run.
     confidence
-        Detection: as in `run_suite`. Give the threshold that both runs used, else each is judged at its own best.
+        Detection: as in `run_suite`, for both runs. None: each run has the operating point that its suite gives the
+        model, and where they differ "confidence" is a cause like the others.
 
     Returns
     -------
     Explanation
         A share is the mean of what a cause adds over all orders in which the causes can come (Shapley's value), so
         that they sum to the change. A unit whose label only one of the suites knows keeps that label. Changed media
-        by themselves move no number: what they did to the model lies in the predictions. Of a changed metric only
+        by themselves move no number: what they did to the model lies in the predictions; changed groups move intervals
+        only. Of a changed metric only
         the bar's metric can be replaced; where its code changed the share is NaN, as the old code isn't there.
 
     Raises
@@ -79,14 +83,16 @@ def explain_change(name: str, *, before: Run, after: Run, confidence: float | No
     -----
     Source: Shapley, "A value for n-person games", 1953.
     """
-    first, second = (_run(run, name, confidence) for run in (before, after))
+    (first, old_point), (second, new_point) = (_run(run, name, confidence) for run in (before, after))
     changed = what_changed(first.hashes, second.hashes)
     if first.verdict == "invalid" or second.verdict == "invalid":
         return Explanation(first, second, changed, dict.fromkeys(changed, math.nan))
     code = "metric" in changed and first.case.bar.metric == second.case.bar.metric
-    moving = [c for c in changed if c != "media" and not (c == "metric" and code)]
+    moving = [c for c in changed if c not in _STILL and not (c == "metric" and code)]
     values = {
-        frozenset(subset): _value(name, before, after, frozenset(subset), confidence)
+        frozenset(subset): _value(
+            name, before, after, frozenset(subset), new_point if "confidence" in subset else old_point
+        )
         for n in range(len(moving) + 1)
         for subset in itertools.combinations(moving, n)
     }
@@ -98,7 +104,8 @@ def explain_change(name: str, *, before: Run, after: Run, confidence: float | No
     return Explanation(first, second, changed, shares)
 
 
-def _run(run: Run, name: str, confidence: float | None) -> CaseResult:
+def _run(run: Run, name: str, confidence: Confidence | None) -> tuple[CaseResult, Confidence | None]:
+    """Return the case's result, and the confidence that it was judged at; None: found on its own images."""
     suite, predictions = run
     cases = [c for c in suite.cases if c.name == name]
     if not cases:
@@ -108,10 +115,12 @@ def _run(run: Run, name: str, confidence: float | None) -> CaseResult:
     bar = cases[0].bar
     judged = replace(bar, no_worse_than=None, improves_on=None, margin=0.0, at_least=0.0) if bar.against else bar
     only = replace(suite, cases=(replace(cases[0], bar=judged),))
-    return run_suite(only, predictions, confidence=confidence).results[0]
+    report = run_suite(only, predictions, confidence=confidence)
+    point = report.operating_points.get(predictions.model)
+    return report.results[0], None if point is None or point.source == "case" else point.confidence
 
 
-def _value(name: str, before: Run, after: Run, new: frozenset[str], confidence: float | None) -> float:
+def _value(name: str, before: Run, after: Run, new: frozenset[str], confidence: Confidence | None) -> float:
     """Return the value with the causes in `new` as they are after, the others as before."""
     olds, news = (next(c for c in run[0].cases if c.name == name) for run in (before, after))
     members = (news if "membership" in new else olds).members
@@ -133,4 +142,4 @@ def _table(known: Suite, other: Suite, members: tuple[str, ...]) -> SampleTable:
     if missing and known.task == "detection":
         boxes = pd.concat([boxes, other.boxes[other.boxes["key"].isin(missing)]], ignore_index=True)
     classes = tuple(dict.fromkeys([*known.classes, *other.classes]))
-    return SampleTable(known.task, samples, boxes, classes)
+    return SampleTable(known.task, samples, boxes, classes, GROUP if GROUP in samples else None)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from slicelab.core import (
@@ -13,10 +14,12 @@ from slicelab.core import (
     TEXT,
     Bar,
     Case,
+    Confidence,
     InvalidInputError,
     SampleTable,
     Suite,
     Task,
+    check_confidence,
     check_name,
     check_unique,
     is_spurious,
@@ -24,13 +27,14 @@ from slicelab.core import (
     top_k,
     unit_key,
 )
-from slicelab.gate._hash_case import read_truth
+from slicelab.gate._hash_case import GROUP, Truth, group_texts, hundredths, read_truth
 
 TASK_METRICS: dict[Task, tuple[str, ...]] = {
     "classification": ("accuracy", "error_rate", "recall", "precision", "f1", "top5", "ece", "confidence_gap"),
     "detection": tuple(m for m in METRICS if m != "top5"),
 }
 
+_CORNERS = ("x", "y", "width", "height")
 NO_BOXES = pd.DataFrame(columns=list(BOX_COLUMNS))
 
 
@@ -55,7 +59,7 @@ def freeze_case(
         Unit ids, in any order; one that occurs again counts once. A spurious predicted box belongs to one model
         only, so it is replaced by the sample on which it lies.
     table
-        Samples and labels that hold every member.
+        Samples, labels and groups that hold every member. The hash covers all that is on the members' images.
     bar
         Metric and value; the metric must fit the task.
     rule, note, provenance
@@ -75,10 +79,10 @@ def freeze_case(
     if isinstance(members, str):
         raise InvalidInputError(f"The members must be a list of unit ids; got the text {members!r}.")
     wanted = set(members)
-    truth = read_truth(wanted, samples=table.samples, boxes=table.boxes, task=table.task)
-    if table.task == "detection":
+    truth = table_truth(wanted, table)
+    if table.task == "detection" and any(map(is_spurious, wanted)):
         wanted = {unit_key(m) if is_spurious(m) and m not in truth.rows else m for m in wanted}
-        truth = read_truth(wanted, samples=table.samples, boxes=table.boxes, task=table.task)
+        truth = table_truth(wanted, table)
     frozen = tuple(sorted(wanted))
     if not frozen:
         raise InvalidInputError(f"The case {name!r} would have no members; a case needs at least one unit.")
@@ -101,8 +105,30 @@ def freeze_case(
     )
 
 
+def table_truth(members: Collection[str], table: SampleTable) -> Truth:
+    """Look up what members are judged by in a table."""
+    return read_truth(members, samples=table.samples, boxes=table.boxes, task=table.task, group=table.group)
+
+
+def suite_truth(suite: Suite) -> Truth:
+    """Look up what the members of all cases of a suite are judged by."""
+    return table_truth({m for c in suite.cases for m in c.members}, suite_table(suite))
+
+
+def suite_table(suite: Suite) -> SampleTable:
+    """Return the truth of a suite as a table."""
+    group = GROUP if GROUP in suite.samples else None
+    return SampleTable(suite.task, suite.samples, suite.boxes, suite.classes, group)
+
+
 def make_suite(
-    name: str, cases: Iterable[Case], table: SampleTable, *, categories: Mapping[int, str] | None = None
+    name: str,
+    cases: Iterable[Case],
+    table: SampleTable,
+    *,
+    categories: Mapping[int, str] | None = None,
+    operating_points: Mapping[str, Confidence] | None = None,
+    others: Confidence | None = None,
 ) -> Suite:
     """Put cases and the truth that they are judged by into one value; all that the gate needs.
 
@@ -118,16 +144,23 @@ def make_suite(
     categories
         Class names by COCO category id; with them, and the column `coco_image_id` of the samples, the gate can read
         COCO results.
+    operating_points
+        Detection: by model, the confidence from which on its boxes count: a number, or one per class ("*": all
+        others).
+    others
+        Detection: the same for every other model. None: each case is judged where the model's F1 on that case's own
+        images is highest.
 
     Returns
     -------
     Suite
-        Samples sorted by key; boxes by key and label id.
+        Samples sorted by key; boxes by key and label id, in pixels to 0.01, as they are frozen and hashed.
 
     Raises
     ------
     InvalidInputError
-        A name occurs twice, a case belongs to another suite, or its metric doesn't fit the task.
+        A name occurs twice, a case belongs to another suite, its metric doesn't fit the task, or an operating point is
+        none (classification has none).
     """
     cases = tuple(cases)
     name = check_name(name, "name of the suite")
@@ -136,15 +169,20 @@ def make_suite(
         check_metric(case.bar, table.task)
         if case.suite != name:
             raise InvalidInputError(f"The case {case.name!r} belongs to the suite {case.suite!r}, not to {name!r}.")
+    points = {check_name(m, "name of a model"): check_confidence(c) for m, c in (operating_points or {}).items()}
+    if table.task != "detection" and (points or others is not None):
+        raise InvalidInputError("Classification has no operating points: every prediction counts. Leave them out.")
     keys = member_keys({m for c in cases for m in c.members}, table.samples.index)
     return Suite(
         name=name,
         task=table.task,
         classes=tuple(table.classes),
         cases=cases,
-        samples=sample_frame(table.samples[table.samples.index.isin(keys)], table.task),
+        samples=sample_frame(table.samples[table.samples.index.isin(keys)], table.task, group=table.group),
         boxes=box_frame(table.boxes[table.boxes["key"].isin(keys)] if table.task == "detection" else NO_BOXES),
         categories=dict(categories or {}),
+        operating_points=points,
+        others=None if others is None else check_confidence(others, "confidence of other models"),
     )
 
 
@@ -154,6 +192,10 @@ def check_metric(bar: Bar, task: Task) -> None:
     own = bar.code is not None
     if bar.metric not in possible and not own and not (task == "classification" and top_k(bar.metric)):
         raise InvalidInputError(f"The metric {bar.metric!r} doesn't fit {task}; possible are {', '.join(possible)}.")
+    if bar.min_predicted is not None and task != "detection":
+        raise InvalidInputError(
+            "min_predicted= is for detection; in classification every member needs a prediction anyway. Leave it out."
+        )
 
 
 def member_keys(members: Iterable[str], known: Container[str]) -> set[str]:
@@ -161,19 +203,30 @@ def member_keys(members: Iterable[str], known: Container[str]) -> set[str]:
     return {m if m in known else unit_key(m) for m in members}
 
 
-def sample_frame(samples: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """Reduce to what a suite keeps: `sha256`, `width`, `height`, `label` or `coco_image_id` if there; by key."""
+def sample_frame(samples: pd.DataFrame, task: Task, *, group: str | None) -> pd.DataFrame:
+    """Reduce to what a suite keeps: `sha256`, `width`, `height`, `label` or `coco_image_id` if there; by key.
+
+    The column `group`, if there is one, becomes "group", of texts.
+    """
     kinds: dict[str, Any] = {"sha256": TEXT, "width": "int64", "height": "int64"}
     if task == "classification":
         kinds["label"] = TEXT
     elif "coco_image_id" in samples and pd.api.types.is_integer_dtype(samples["coco_image_id"]):
         kinds["coco_image_id"] = "int64"
     frame = samples[list(kinds)].astype(kinds)
+    if group is not None:
+        frame[GROUP] = pd.array(group_texts(samples[group]), dtype=TEXT)
     return frame.set_axis(frame.index.astype(TEXT), axis="index").rename_axis("key").sort_index()
 
 
-def box_frame(boxes: pd.DataFrame) -> pd.DataFrame:
-    """Bring boxes into a suite's form: `BOX_COLUMNS`, by key and label id."""
+def box_frame(boxes: pd.DataFrame, *, rounded: bool = True) -> pd.DataFrame:
+    """Bring boxes into a suite's form: `BOX_COLUMNS`, by key and label id.
+
+    `rounded` to 0.01 px, as hashes are made: no edit that a hash can't see moves a verdict. Not in suites of schema 3
+    and older.
+    """
     kinds: dict[str, Any] = dict.fromkeys(BOX_COLUMNS, TEXT) | dict.fromkeys(("x", "y", "width", "height"), "float64")
     frame = boxes[list(BOX_COLUMNS)].astype({**kinds, "crowd": "bool"})
+    if rounded:
+        frame[list(_CORNERS)] = hundredths(frame[list(_CORNERS)].to_numpy(np.float64))
     return frame.sort_values(["key", "label_id"], ignore_index=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from slicelab.core import Suite
+from slicelab.core import Suite, hash_value
+from slicelab.gate._hash_case import GROUP
 from slicelab.gate._member_rows import MemberRows, Positions, member_rows
 from slicelab.sources import arrow_texts, text_bytes
 
@@ -29,40 +31,67 @@ class PlainTruth:
     ----------
     keys, labels, media
         Arrow texts, as long as the suite's samples; the keys rise, and JSON writes all as they are.
+    groups
+        The same; None: the suite has no groups.
     rows
         Where members stand.
     """
 
     def __init__(
-        self, keys: pa.LargeStringArray, labels: pa.LargeStringArray, media: pa.LargeStringArray, *, rows: MemberRows
+        self,
+        keys: pa.LargeStringArray,
+        labels: pa.LargeStringArray,
+        media: pa.LargeStringArray,
+        groups: pa.LargeStringArray | None = None,
+        *,
+        rows: MemberRows,
     ) -> None:
+        self._columns = keys, labels, media
+        self._rows = rows
+        self._parts = {
+            "membership": _join('"', keys, '"\n'),
+            "labels": _join('["', keys, '","', labels, '"]\n'),
+            "media": _join('["', keys, '","', media, '"]\n'),
+            "groups": _join('["', keys, '",null]\n') if groups is None else _join('["', keys, '","', groups, '"]\n'),
+        }
+        self._in_order = _least(keys) >= _FIRST
+
+    @cached_property
+    def _old(self) -> dict[str, pa.LargeStringArray]:
+        """The lines of schema 1."""
+        keys, labels, media = self._columns
         head = _join('["', keys, '","', labels, '",null,')
         tail = _join('"', media, '"]')
-        self._rows = rows
-        self._whole = _join(head, tail, "\n")
-        self._parts = {
+        return {
+            "whole": _join(head, tail, "\n"),
             "membership": _join(keys, "\n"),
             "labels": _join(head, "\n"),
             "media": _join(keys, "\n", tail, "\n"),
         }
-        self._in_order = _least(keys) >= _FIRST
 
     def missing(self, members: Sequence[str]) -> list[str]:
         """Members that aren't there."""
         rows = self._rows.of(members)
         return [members[i] for i in np.flatnonzero(rows < 0).tolist()] if (rows < 0).any() else []
 
-    def hash(self, members: Sequence[str]) -> str:
+    def hash(self, members: Sequence[str], *, schema_version: int = 2) -> str:
         """As `Truth.hash`; all must be there."""
-        lines = self._whole.take(_indices(self._ordered(members)))
+        if schema_version >= 2:
+            return hash_value(self.hashes(members))
+        return self._sorted(self._old["whole"].take(_indices(self._ordered(members))))
+
+    def hashes(self, members: Sequence[str], *, schema_version: int = 2) -> dict[str, str]:
+        """As `Truth.hashes`."""
+        rows = _indices(self._ordered(members))
+        if schema_version >= 2:
+            return {name: self._sorted(part.take(rows)) for name, part in self._parts.items()}
+        return {name: _sha256(part.take(rows)) for name, part in self._old.items() if name != "whole"}
+
+    def _sorted(self, lines: pa.LargeStringArray) -> str:
+        """Hash lines that begin with the keys in the order of the lines."""
         if self._in_order:
             return _sha256(lines)
         return hashlib.sha256("".join(sorted(lines.to_pylist())).encode()).hexdigest()
-
-    def hashes(self, members: Sequence[str]) -> dict[str, str]:
-        """As `Truth.hashes`."""
-        rows = _indices(self._ordered(members))
-        return {name: _sha256(part.take(rows)) for name, part in self._parts.items()}
 
     def _ordered(self, members: Sequence[str]) -> Positions:
         rows = self._rows.of(members)
@@ -71,11 +100,15 @@ class PlainTruth:
 
 
 def plain_truth(suite: Suite) -> PlainTruth | None:
-    """Return the truth of a suite; None where a label is unknown, a text needs escapes or samples aren't in order."""
+    """Return the truth of a suite, or None.
+
+    That is where a label or a group is unknown, a text needs escapes or samples aren't in order.
+    """
     if suite.task != "classification":
         return None
     samples = suite.samples
     columns: list[pd.Series | pd.Index] = [samples.index, samples["label"], samples["sha256"]]
+    columns += [samples[GROUP]] if GROUP in samples else []
     texts = [found for column in columns if (found := arrow_texts(column)) is not None]
     if len(texts) < len(columns) or not all(map(_is_literal, texts)) or not _rise(texts[0]):
         return None

@@ -9,13 +9,16 @@ from dataclasses import replace
 
 from slicelab.core import (
     OWN_METRICS,
+    Bar,
     Case,
     CaseResult,
+    Confidence,
     InvalidInputError,
     Predictions,
     SampleTable,
     Suite,
     SuiteReport,
+    Verdict,
     listed,
     lower_is_better,
     top_k,
@@ -23,11 +26,12 @@ from slicelab.core import (
 from slicelab.evaluation import MetricValue, holm
 from slicelab.gate._check_case import CaseChecks
 from slicelab.gate._compare_parts import compare, flips, n_groups
-from slicelab.gate._evaluate_suite import ModelOnSuite, Part
-from slicelab.gate._hash_case import metric_hash
+from slicelab.gate._evaluate_suite import ModelOnSuite
+from slicelab.gate._hash_case import GROUP, metric_hash
 from slicelab.gate._judge import judge, judge_change
 
 _NAN = math.nan
+_TOLERANCE = 1e-9
 
 
 def run_suite(
@@ -37,7 +41,7 @@ def run_suite(
     against: Predictions | None = None,
     media: Mapping[str, str] | None = None,
     labels: SampleTable | None = None,
-    confidence: float | None = None,
+    confidence: Confidence | None = None,
 ) -> SuiteReport:
     """Judge a model on every case of a suite; neither images nor a database are needed.
 
@@ -54,17 +58,20 @@ def run_suite(
     labels
         Samples and labels as they are now; None: not checked.
     confidence
-        Detection: predicted boxes below it are left out (but for ap50 and map, which take all). None: each model at
-        the threshold where its F1 over the suite's images is highest. `report.provenance` says which it was.
+        Detection: predicted boxes below it are left out (but for ap50 and map, which take all): a number, or one per
+        class ("*": all others). None: as the suite says of each model; where it says nothing, each case is judged where
+        the model's F1 on the case's own images is highest. `report.operating_points` says which it was. So no verdict
+        depends on which other cases the suite holds; suites of schema 3 and older are judged as they were.
 
     Returns
     -------
     SuiteReport
         One result per case, in the suite's order. The verdict is "invalid" (with the reason, never an error) where
         a case can't be judged: members, labels or media aren't those that were frozen, a member has no prediction
-        (classification), the predictions hold none of the suite's images, or the metric can't be computed. An
-        image without any predicted box counts as predicted, as files of boxes can't tell. A bar that is another
-        model's value is judged by the interval of the change; without that model in `against` it is invalid.
+        (classification), the predictions hold none of the case's images, or the metric can't be computed. An
+        image without any predicted box counts as predicted, as files of boxes can't tell, but the reason says how many
+        there are, and a bar can ask for a least share of images that have one (`Bar.min_predicted`). A bar that is
+        another model's value is judged by the interval of the change; without that model in `against` it is invalid.
 
         A case that can be judged under both models has a baseline, a change and a raw p-value (McNemar's exact
         test for shares of units; else, and where units share a group, the models swapped in whole groups) and the
@@ -76,7 +83,8 @@ def run_suite(
     SuiteError
         Predictions and suite are for different tasks.
     InvalidInputError
-        `labels` are for another task, an image is predicted twice, or a predicted box has no confidence.
+        `labels` are for another task, an image is predicted twice, a predicted box has no confidence, or a predicted
+        class no operating point.
     """
     start = time.perf_counter()
     if labels is not None and labels.task != suite.task:
@@ -95,6 +103,10 @@ def run_suite(
         results=tuple(results),
         seconds=time.perf_counter() - start,
         provenance=_provenance(predictions, against, model=model, other=other),
+        operating_points={m.name: m.point for m in (model, other) if m is not None and m.point is not None},
+        warnings=_warnings(suite, model=model, other=other),
+        edited=suite.edited,
+        content_hash=suite.content_hash,
     )
 
 
@@ -102,12 +114,8 @@ def _judge_case(case: Case, *, checks: CaseChecks, model: ModelOnSuite) -> CaseR
     problems = checks.problems(case)
     if problems:
         return _invalid(case, " ".join(problems))
-    part = model.part(case.members)
-    problem = _prediction_problem(part, model)
-    if problem:
-        return _invalid(case, problem)
-    bar = case.bar
-    problem = _metric_problem(case)
+    part, bar = model.part(case.members), case.bar
+    problem = model.problem(part, bar.min_predicted) or _metric_problem(case)
     if problem:
         return _invalid(case, problem)
     try:
@@ -124,11 +132,16 @@ def _judge_case(case: Case, *, checks: CaseChecks, model: ModelOnSuite) -> CaseR
             interval=interval,
             n_units=found.n_units,
             share=part.is_share(bar.metric),
+            n_groups=found.n_groups,
+            noun="groups" if GROUP in model.suite.samples or part.predicted is None else "images",
         )
     else:
         verdict, reason = "inconclusive", ""
     if verdict == "invalid":
         return _invalid(case, f"{reason}{_metric_needs(bar.metric)}")
+    n_images, n_predicted = (len(part.images), part.n_predicted) if part.predicted is not None else (0, 0)
+    if bar.against is None:
+        verdict, reason = _tell_predicted(verdict, reason, bar, n_images=n_images, n_predicted=n_predicted)
     return CaseResult(
         case=case,
         verdict=verdict,
@@ -138,8 +151,25 @@ def _judge_case(case: Case, *, checks: CaseChecks, model: ModelOnSuite) -> CaseR
         n_units=found.n_units,
         n_failures=found.n_failures,
         failing=part.failing(bar.metric),
-        hashes=checks.hashes(case) | {"predictions": model.prediction_hash(part), "metric": metric_hash(bar)},
+        hashes=checks.hashes(case)
+        | {"predictions": model.prediction_hash(part), "metric": metric_hash(bar)}
+        | model.point_hash(),
+        n_groups=found.n_groups,
+        confidence=part.confidence,
+        n_images=n_images,
+        n_predicted=n_predicted,
     )
+
+
+def _tell_predicted(verdict: Verdict, reason: str, bar: Bar, *, n_images: int, n_predicted: int) -> tuple[Verdict, str]:
+    """Say on how many images there is a predicted box where that isn't all, and what the bar wants of it."""
+    if n_predicted >= n_images:
+        return verdict, reason
+    reason = f"{reason} {n_predicted} of {n_images} images have a predicted box."
+    if bar.min_predicted is None or n_predicted >= bar.min_predicted * n_images - _TOLERANCE:
+        return verdict, reason
+    reason = f"{reason} The bar wants it of at least {bar.min_predicted:.4g} of them."
+    return ("inconclusive" if verdict == "pass" else verdict), reason
 
 
 def _metric_problem(case: Case) -> str:
@@ -185,19 +215,12 @@ def _judge_against(r: CaseResult, *, other: ModelOnSuite | None, name: str | Non
         n_units=r.n_units,
         n_groups=n_groups(bar.metric, other.part(r.case.members)),
     )
+    verdict, reason = _tell_predicted(verdict, reason, bar, n_images=r.n_images, n_predicted=r.n_predicted)
     return replace(r, verdict=verdict, reason=reason)
 
 
 def _invalid(case: Case, reason: str) -> CaseResult:
     return CaseResult(case, "invalid", reason, _NAN, (_NAN, _NAN), 0, 0)
-
-
-def _prediction_problem(part: Part, model: ModelOnSuite) -> str:
-    """Say why this model can't be judged on these members ('' if it can)."""
-    unpredicted = [] if model.problem else part.unpredicted()
-    if unpredicted:
-        return f"{len(unpredicted)} of {len(part.members)} members have no prediction: {listed(unpredicted)}."
-    return model.problem
 
 
 def _compare(results: list[CaseResult], *, model: ModelOnSuite, other: ModelOnSuite) -> list[CaseResult]:
@@ -215,7 +238,7 @@ def _compare_case(r: CaseResult, *, model: ModelOnSuite, other: ModelOnSuite, n_
         return r
     part, base = model.part(r.case.members), other.part(r.case.members)
     metric, confidence = r.case.bar.metric, r.case.bar.confidence
-    problem = _prediction_problem(base, other)
+    problem = other.problem(base, r.case.bar.min_predicted)
     found = MetricValue(_NAN, _NAN, _NAN, 0, 0)
     try:
         found = found if problem else base.metric(metric, confidence=confidence)
@@ -227,13 +250,15 @@ def _compare_case(r: CaseResult, *, model: ModelOnSuite, other: ModelOnSuite, n_
         why = problem or f"{metric} can't be computed for the other model."
         return replace(r, reason=f"{r.reason} Not compared: {why}")
     difference = compare(metric, part, base, n_cases=n_cases, confidence=confidence)
+    # How many cases there are says how small a p-value must be able to get; a verdict mustn't depend on it.
+    judged = difference if r.case.bar.against is None else compare(metric, part, base, n_cases=1, confidence=confidence)
     broke, fixed = flips(metric, part, base)
     return replace(
         r,
         baseline=found.value,
         baseline_interval=(found.low, found.high),
         change=r.value - found.value,
-        change_interval=(difference.low, difference.high),
+        change_interval=(judged.low, judged.high),
         p_value=difference.p_value,
         broke=broke,
         fixed=fixed,
@@ -254,6 +279,31 @@ def _provenance(
     if against is not None:
         told |= {"against_sha256": against.sha256, "against_source": against.source}
     for name, judged in (("confidence", model), ("against_confidence", other)):
-        if judged is not None and judged.suite.task == "detection":
-            told[name] = judged.units.attrs["confidence"]
+        if judged is not None and judged.point is not None:
+            told[name] = judged.point.confidence
     return told
+
+
+def _warnings(suite: Suite, *, model: ModelOnSuite, other: ModelOnSuite | None) -> tuple[str, ...]:
+    """Say what whoever relies on the verdicts must know of the suite."""
+    told = []
+    if suite.edited:
+        told.append(
+            f"The suite file was edited by hand or merged: its content hash doesn't match (it is "
+            f"{suite.content_hash[:12]} now). Names, bars and operating points are as they stand there; check them and "
+            "save the suite anew."
+        )
+    points = [m.point for m in (model, other) if m is not None and m.point is not None]
+    if any(point.source == "old suite" for point in points):
+        told.append(
+            f"The suite is of an older version (schema {suite.schema_version}) and holds no operating points: models "
+            "are judged where F1 over all its images is highest, so a verdict depends on which cases it holds. Save it "
+            "anew from its dataset, or give a confidence."
+        )
+    old = [case.name for case in suite.cases if case.schema_version < 2]
+    if old and (suite.task == "detection" or GROUP in suite.samples):
+        told.append(
+            f"{len(old)} cases were frozen by an older version, so only their members' labels are covered: "
+            f"{listed(old)}. Other labels on their images, and groups, may have changed unseen; refreeze them."
+        )
+    return tuple(told)

@@ -16,6 +16,11 @@ LARGE = 10_000
 """Of more members, samples and boxes than this a suite has a sidecar."""
 _NAME = re.compile(r"[^/\\]{1,200}\.[0-9a-f]{12}\.members\.json\.gz")
 _LISTS = ("samples", "boxes")
+MAX_BYTES = 2**30
+"""Of a sidecar, compressed or not."""
+MAX_RATIO = 100
+"""Of its bytes to the compressed ones; hashes and ids don't compress better."""
+_ALWAYS = 2**24
 
 
 def is_large(document: dict[str, Any]) -> bool:
@@ -28,12 +33,18 @@ def pack(document: dict[str, Any], stem: str) -> tuple[dict[str, Any], str, byte
     """Divide a suite's JSON values: what stays, the sidecar's name and its bytes (the same for the same suite)."""
     members = [case["members"] for case in document["cases"]]
     tables = {name: _columns(document[name]) for name in _LISTS}
-    content = gzip.compress(canonical({"members": members, **tables}), mtime=0)
+    text = canonical({"members": members, **tables})
+    content = gzip.compress(text, mtime=0)
+    if len(text) > _most_bytes(content):
+        raise InvalidInputError(
+            f"The members, samples and boxes of the suite {document['name']!r} are {len(text):,} bytes, and a sidecar "
+            f"takes {_most_bytes(content):,}. Divide its cases among several suites."
+        )
     sha256 = hashlib.sha256(content).hexdigest()
     name = f"{stem[:150]}.{sha256[:12]}.members.json.gz"
     head = {
         **document,
-        "schema_version": 3,
+        "schema_version": max(document["schema_version"], 3),
         "sidecar": {"file": name, "sha256": sha256},
         "cases": [{**case, "members": {"count": len(case["members"])}} for case in document["cases"]],
         **{name: {"count": len(document[name])} for name in _LISTS},
@@ -56,6 +67,8 @@ def unpack(head: dict[str, Any], folder: Path) -> dict[str, Any]:
     if not isinstance(name, str) or not _NAME.fullmatch(name) or not isinstance(sha256, str):
         raise InvalidInputError(f"sidecar must name a file beside the suite and its SHA-256; got {str(told)[:80]!r}.")
     try:
+        if (folder / name).stat().st_size > MAX_BYTES:
+            raise SuiteError(f"{folder / name} is too large: more than {MAX_BYTES:,} bytes.")
         content = (folder / name).read_bytes()
     except OSError as error:
         raise SuiteError(
@@ -65,13 +78,36 @@ def unpack(head: dict[str, Any], folder: Path) -> dict[str, Any]:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise SuiteError(f"{folder / name} isn't the file that the suite was saved with. Restore it, or save it anew.")
     try:
-        lists = json.loads(gzip.decompress(content))
+        lists = json.loads(_decompressed(content, folder / name))
         cases = [{**case, "members": m} for case, m in zip(head["cases"], lists["members"], strict=True)]
         tables = {table: lists[table] for table in _LISTS}
-    except (ValueError, TypeError, KeyError, EOFError, OSError, zlib.error, RecursionError) as error:
+    except SuiteError:
+        raise
+    except (ValueError, TypeError, KeyError, EOFError, zlib.error, RecursionError) as error:
         raise SuiteError(f"{folder / name} can't be read: {error!r}.") from error
     kept = {k: v for k, v in head.items() if k != "sidecar"}
-    return {**kept, "schema_version": 2, "cases": cases, **tables}
+    # 3 meant: 2, with a sidecar.
+    version = 2 if kept["schema_version"] == 3 else kept["schema_version"]
+    return {**kept, "schema_version": version, "cases": cases, **tables}
+
+
+def _decompressed(content: bytes, path: Path) -> bytes:
+    """Decompress, up to what a sidecar may hold: a small file must not be able to fill the memory."""
+    most = _most_bytes(content)
+    reader = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    text = reader.decompress(content, most + 1)
+    if len(text) > most:
+        raise SuiteError(
+            f"{path} holds more than it may: its {len(content):,} bytes decompress to more than {most:,}. A sidecar "
+            "that slicelab wrote doesn't. Restore it, or save the suite anew."
+        )
+    if not reader.eof or reader.unused_data:
+        raise EOFError("it is cut off, or something follows it")
+    return text
+
+
+def _most_bytes(content: bytes) -> int:
+    return min(MAX_BYTES, max(MAX_RATIO * len(content), _ALWAYS))
 
 
 def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:

@@ -5,16 +5,26 @@ from __future__ import annotations
 import json
 import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from slicelab.core import BOX_COLUMNS, Bar, Case, InvalidInputError, Suite, SuiteError, hash_value, listed
+from slicelab.core import (
+    BOX_COLUMNS,
+    SUITE_SCHEMA,
+    Bar,
+    Case,
+    InvalidInputError,
+    Suite,
+    SuiteError,
+    hash_value,
+    listed,
+)
 from slicelab.gate._read_suite import read_document
 from slicelab.gate._sidecar import is_large, pack, unpack
 from slicelab.gate._write_text import write_bytes, write_text
 
 FORMAT = "slicelab-suite"
-SCHEMA_VERSION = 3
 
 _log = logging.getLogger("slicelab")
 
@@ -22,8 +32,8 @@ _log = logging.getLogger("slicelab")
 def save_suite(suite: Suite, path: str | Path, *, sidecar: bool | None = None) -> Path:
     """Write a suite to a JSON file; the file is there whole or not at all.
 
-    The same suite always gives the same bytes. The file's fields are described by `suite.schema.json` beside this
-    module.
+    The same suite always gives the same bytes; one that was read from a file of an older version is written as such.
+    The file's fields are described by `suite.schema.json` beside this module.
 
     Parameters
     ----------
@@ -59,6 +69,8 @@ def save_suite(suite: Suite, path: str | Path, *, sidecar: bool | None = None) -
         write_text(path, text)
         _remove_sidecars(path, but=name)
         return path
+    except InvalidInputError:
+        raise
     except (TypeError, ValueError) as error:
         raise InvalidInputError(
             f"The suite {suite.name!r} can't be written as JSON: {error}. Check the provenance of its cases: "
@@ -71,7 +83,8 @@ def load_suite(path: str | Path) -> Suite:
 
     Types, ranges and names are checked here. Whether members, labels and media are still those that were frozen is
     checked case by case when the suite runs: a case that was tampered with is invalid, the others still count.
-    A file that was edited by hand or merged is logged as a warning, for bars can be edited too.
+    A file that was edited by hand or merged is logged as a warning, for bars can be edited too, and `edited` says so in
+    the suite and in every report on it. A file of schema 3 or older is read with the meaning that it had.
 
     Parameters
     ----------
@@ -96,22 +109,24 @@ def load_suite(path: str | Path) -> Suite:
     version = document.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise SuiteError(f"{path}: schema_version must be a whole number from 1; got {version!r}.")
-    if version > SCHEMA_VERSION:
+    if version > SUITE_SCHEMA:
         raise SuiteError(
             f"{path} was written by a newer SliceLab: schema_version {version}, this one reads up to "
-            f"{SCHEMA_VERSION}. Update slicelab."
+            f"{SUITE_SCHEMA}. Update slicelab."
         )
     try:
         suite, content_hash = read_document(unpack(document, path.parent) if "sidecar" in document else document)
     except InvalidInputError as error:
         raise SuiteError(f"{path}: {error}") from error
-    if hash_value({name: value for name, value in document.items() if name != "content_hash"}) != content_hash:
+    actual = hash_value({name: value for name, value in document.items() if name != "content_hash"})
+    edited = actual != content_hash
+    if edited:
         _log.warning(
             "%s was edited by hand or merged: its content hash doesn't match. Members, labels and media are still "
             "checked case by case; names and bars are as they stand in the file. Save the suite to renew the hash.",
             path,
         )
-    return suite
+    return replace(suite, edited=edited, content_hash=actual)
 
 
 def _remove_sidecars(path: Path, *, but: str | None) -> None:
@@ -131,6 +146,8 @@ def suite_document(suite: Suite) -> dict[str, Any]:
     """Return a suite as JSON values, without its content hash."""
     samples = suite.samples.sort_index().reset_index(names="key")
     boxes = suite.boxes.sort_values(["key", "label_id"])[list(BOX_COLUMNS)]
+    old = suite.schema_version < SUITE_SCHEMA
+    points = {m: suite.operating_points[m] for m in sorted(suite.operating_points)}
     return {
         "format": FORMAT,
         "schema_version": suite.schema_version,
@@ -138,13 +155,19 @@ def suite_document(suite: Suite) -> dict[str, Any]:
         "task": suite.task,
         "classes": list(suite.classes),
         "categories": [{"id": i, "name": suite.categories[i]} for i in sorted(suite.categories)],
-        "cases": [_case_document(c) for c in suite.cases],
+        **({} if old else {"operating_points": points, "others": suite.others}),
+        "cases": [_case_document(c, old=old) for c in suite.cases],
         "samples": samples.astype(object).where(samples.notna(), None).to_dict("records"),
         "boxes": boxes.to_dict("records"),
     }
 
 
-def _case_document(case: Case) -> dict[str, Any]:
+def _case_document(case: Case, *, old: bool) -> dict[str, Any]:
+    if old and case.schema_version > 1:
+        raise InvalidInputError(
+            f"The case {case.name!r} is frozen whole, which a suite of an older version can't say. Make the suite anew "
+            "with make_suite()."
+        )
     return {
         "name": case.name,
         "bar": _bar_document(case.bar),
@@ -156,6 +179,7 @@ def _case_document(case: Case) -> dict[str, Any]:
         "version": case.version,
         "created_at": case.created_at,
         "created_by": case.created_by,
+        **({} if old else {"schema_version": case.schema_version}),
         **({"hashes": case.hashes} if case.hashes else {}),
         "members": sorted(set(case.members)),
     }
@@ -167,7 +191,8 @@ def _bar_document(bar: Bar) -> dict[str, Any]:
     margin = {"margin": float(bar.margin)} if model else {}
     code = {"code": bar.code} if bar.code is not None else {}
     rest = {"confidence": float(bar.confidence), "strict": bool(bar.strict), "min_units": int(bar.min_units)}
-    return {"metric": bar.metric, **number, **model, **margin, **rest, **code}
+    share = {"min_predicted": float(bar.min_predicted)} if bar.min_predicted is not None else {}
+    return {"metric": bar.metric, **number, **model, **margin, **rest, **share, **code}
 
 
 def _parse(path: Path) -> dict[str, Any]:

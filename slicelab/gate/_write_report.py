@@ -10,10 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from slicelab.core import CaseResult, SuiteReport, Verdict, visible
+from slicelab.core import CaseResult, SuiteReport, Verdict, confidence_words, visible
 from slicelab.gate._write_text import write_text
 
 MAX_FAILING_SHOWN = 20
+EDITED = "the suite file was edited by hand or merged"
 SIGNS: dict[Verdict, str] = {"pass": "✓", "fail": "✗", "inconclusive": "?", "invalid": "!"}
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -25,8 +26,11 @@ def write_junit(report: SuiteReport, path: str | Path, *, strict: bool = False) 
     """Write JUnit XML: one `testcase` per case.
 
     A case that fails has a `failure`, an invalid one an `error`, an inconclusive one is `skipped` (a `failure` too
-    when `strict`). Value, interval and bar are lines of its `system-out`. It fits the schema that pytest and Jenkins
-    hold their reports to (junit-10). Characters that XML 1.0 doesn't allow are left out.
+    when `strict`). Value, interval, bar and reason are lines of its `system-out`. The suite's `properties` say the
+    content hash, the operating points, whether the file was edited, and what else has to be known; that stands in
+    `system-err` too. Where the file was edited by hand or merged and `strict` is set, there is one `testcase` more, an
+    `error`. It fits the schema that pytest and Jenkins hold their reports to (junit-10). Characters that XML 1.0
+    doesn't allow are left out.
 
     Parameters
     ----------
@@ -44,17 +48,21 @@ def write_junit(report: SuiteReport, path: str | Path, *, strict: bool = False) 
     """
     elements = {"pass": None, "fail": "failure", "invalid": "error", "inconclusive": "failure" if strict else "skipped"}
     kinds = [elements[r.verdict] for r in report.results]
+    refused = int(strict and report.edited)
     totals = {
         "name": report.suite,
-        "tests": str(len(kinds)),
+        "tests": str(len(kinds) + refused),
         "failures": str(kinds.count("failure")),
-        "errors": str(kinds.count("error")),
+        "errors": str(kinds.count("error") + refused),
         "skipped": str(kinds.count("skipped")),
         "time": f"{report.seconds:.3f}",
     }
     root = _element(None, "testsuites", {name: value for name, value in totals.items() if name != "skipped"})
     suite = _element(root, "testsuite", {**totals, "timestamp": report.at})
-    _properties(suite, {"model": report.model, "against": report.against, "by": report.by})
+    told = [("model", report.model), ("against", report.against), ("by", report.by)]
+    told += [("content_hash", report.content_hash), ("edited", "true" if report.edited else "")]
+    told += [("operating_point", line) for line in report.operating_point_lines()]
+    _properties(suite, [*told, *(("warning", warning) for warning in report.warnings)])
     for result, kind in zip(report.results, kinds, strict=True):
         case = _element(suite, "testcase", {"classname": report.suite, "name": result.case.name, "time": "0.000"})
         if kind is not None:
@@ -62,6 +70,11 @@ def write_junit(report: SuiteReport, path: str | Path, *, strict: bool = False) 
             problem.text = _xml(_details(result))
         numbers = [f"{name}: {value}" for name, value in _numbers(result).items() if value not in (None, "")]
         _element(case, "system-out", {}).text = _xml("\n".join(numbers))
+    if refused:
+        case = _element(suite, "testcase", {"classname": report.suite, "name": EDITED, "time": "0.000"})
+        _element(case, "error", {"message": report.warnings[0] if report.warnings else EDITED, "type": "edited"})
+    if report.warnings:
+        _element(suite, "system-err", {}).text = _xml("\n".join(report.warnings))
     ET.indent(root, " ")
     return write_text(path, ET.tostring(root, encoding="unicode", xml_declaration=False) + "\n")
 
@@ -86,6 +99,10 @@ def write_json(report: SuiteReport, path: str | Path) -> Path:
         "schema_version": 1,
         **{name: getattr(report, name) for name in ("suite", "model", "against", "at", "by", "seconds", "provenance")},
         "passed": report.passed,
+        "content_hash": report.content_hash,
+        "edited": report.edited,
+        "operating_points": {m: asdict(point) for m, point in report.operating_points.items()},
+        "warnings": list(report.warnings),
         "counts": report.counts(),
         "results": [_result_document(r) for r in report.results],
     }
@@ -113,6 +130,8 @@ def write_markdown(report: SuiteReport, path: str | Path) -> Path:
     heads = ["case", "verdict", "bar", "value", "interval", "units", "failures"]
     heads += ["change", "p", "comparison"] if report.against is not None else []
     lines = [f"## {_markdown(report.suite)}: {_markdown(report.model)}{against}", "", f"**{counts}**", ""]
+    for warning in report.warnings:
+        lines += [f"> **Warning:** {_markdown(warning)}", ""]
     lines += [_row(heads), _row(["---"] * len(heads))]
     lines += [_row(_cells(r)[: len(heads)]) for r in report.results]
     if report.against is not None:
@@ -120,9 +139,13 @@ def write_markdown(report: SuiteReport, path: str | Path) -> Path:
             "",
             "p is that of the case alone; regressed and improved hold after Holm's correction over the suite.",
         ]
-    told = [r for r in report.results if r.verdict != "pass"]
+    told = [r for r in report.results if r.verdict != "pass" or r.n_predicted < r.n_images]
     if told:
         lines += ["", *(f"- **{_markdown(r.case.name)}** ({r.verdict}): {_markdown(r.reason)}" for r in told)]
+    notes = [f"Operating point of {line}." for line in report.operating_point_lines()]
+    notes += [f"Suite {report.content_hash}."] if report.content_hash else []
+    if notes:
+        lines += ["", *(f"- {_markdown(line)}" for line in notes)]
     return write_text(path, "\n".join(lines) + "\n")
 
 
@@ -135,7 +158,7 @@ def _cells(r: CaseResult) -> list[str]:
         _markdown(str(r.case.bar)),
         _number(r.value),
         interval,
-        str(r.n_units),
+        r.counted,
         str(r.n_failures),
         sign + _number(r.change),
         _number(r.p_value),
@@ -160,15 +183,19 @@ def _numbers(result: CaseResult) -> dict[str, Any]:
     return {
         "verdict": result.verdict,
         "bar": result.case.bar,
+        "reason": result.reason,
         "value": _number(result.value),
         "low": _number(result.interval[0]),
         "high": _number(result.interval[1]),
         "units": result.n_units,
+        "groups": result.n_groups or "",
         "failures": result.n_failures,
         "baseline": _number(result.baseline),
         "change": _number(result.change),
         "p_value": _number(result.p_value),
         "comparison": result.comparison,
+        "confidence": "" if result.confidence is None else confidence_words(result.confidence),
+        "predicted_images": f"{result.n_predicted} of {result.n_images}" if result.n_images else "",
         "content_hash": result.case.content_hash,
     }
 
@@ -202,9 +229,9 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _properties(parent: ET.Element, values: dict[str, Any]) -> None:
+def _properties(parent: ET.Element, values: list[tuple[str, Any]]) -> None:
     properties = _element(parent, "properties", {})
-    for name, value in values.items():
+    for name, value in values:
         if value not in (None, ""):
             _element(properties, "property", {"name": name, "value": str(value)})
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from slicelab import gate
-from slicelab.core import Case, CaseResult, Flip, Predictions, SampleTable, unit_key
+from slicelab.core import Case, CaseResult, Confidence, Flip, Predictions, SampleTable, unit_key
 
 
 def flips(
@@ -15,6 +15,7 @@ def flips(
     predictions: Sequence[Predictions],
     *,
     changed: Iterable[str],
+    operating_points: Mapping[str, Confidence],
 ) -> tuple[Flip, ...]:
     """Judge each case that has a member on a changed sample, under each model, by both tables.
 
@@ -28,6 +29,8 @@ def flips(
         The models'.
     changed
         Keys of the samples whose labels differ.
+    operating_points
+        Of the models, the same for both tables; empty in classification.
     """
     keys = set(changed)
     found = []
@@ -35,20 +38,22 @@ def flips(
         if keys.isdisjoint({m if m in before.samples.index else unit_key(m) for m in case.members}):
             continue
         for each in predictions:
-            old, new = (_judged(case, table, each) for table in (before, after))
+            old, new = (_judged(case, table, each, operating_points) for table in (before, after))
             if old is not None and new is not None:
                 found.append(_flip(case, each, old, new, keys))
     return tuple(found)
 
 
-def _judged(case: Case, table: SampleTable, predictions: Predictions) -> CaseResult | None:
+def _judged(
+    case: Case, table: SampleTable, predictions: Predictions, points: Mapping[str, Confidence]
+) -> CaseResult | None:
     """Return the case's result with the labels of this table; None where none of its members is left."""
     boxes = set() if table.task == "classification" else set(table.boxes["key"] + "#" + table.boxes["label_id"])
     members = tuple(m for m in case.members if m in table.samples.index or m in boxes)
     if not members:
         return None
     frozen = gate.freeze_case(case.name, suite=case.suite, members=members, table=table, bar=case.bar)
-    suite = gate.make_suite(case.suite, [frozen], table)
+    suite = gate.make_suite(case.suite, [frozen], table, operating_points=points)
     return gate.run_suite(suite, predictions).results[0]
 
 

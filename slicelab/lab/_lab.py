@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from slicelab.core import (
     Candidate,
     Case,
     Change,
+    Confidence,
     Inspection,
     InvalidInputError,
     LabelSchema,
@@ -135,20 +136,36 @@ class Lab:
         """
         return self._units.frame(model)
 
-    def evaluate(self, model: str) -> pd.DataFrame:
+    def evaluate(self, model: str, *, confidence: Confidence | Literal["f1"] | None = None) -> pd.DataFrame:
         """Store every unit's outcome on the dataset and measure the model.
 
         Parameters
         ----------
         model
             Its name.
+        confidence
+            Detection: the operating point, from which on the model's boxes count; it is kept with the model, and
+            everything that asks what the model gets right heeds it: units, slices, suites (their files as well) and
+            merges. A number such as the threshold of deployment, one per class such as `{"knife": 0.3, "*": 0.5}`
+            ("*": all others), or "f1": where F1 over the whole dataset is highest now. None: as it is kept; where
+            nobody has set one, the best F1 is found once and kept as a number.
 
         Returns
         -------
-        DataFrame, one row per metric: value, low, high (95 %), n.
+        DataFrame, one row per metric: value, low, high (95 %), n. `attrs["confidence"]` is the operating point.
+
+        Raises
+        ------
+        InvalidInputError
+            Such a confidence can't be, or the dataset holds classifications.
         """
+        if confidence is not None:
+            self._units.set_confidence(model, confidence)
         self._datasets.write_outcomes(self.name, model, self._units.frame(model))
-        return self._units.overall(model)
+        found = self._units.overall(model)
+        for level in self._units.operating_points([model]).values():
+            found.attrs["confidence"] = level
+        return found
 
     def confusion(self, model: str) -> pd.DataFrame:
         """Return the confusion matrix: rows are labels, columns predictions, values counts."""

@@ -516,8 +516,10 @@ class LabQueue(Decisions, Servers):
         after = self._datasets.read_table(self.dataset, label_field=into)
         changed = _differences(before.samples, after.samples, before.boxes, after.boxes).index
         cases = [case for suite in self._cases.suites() for case in self._cases.all(suite)]
-        models = [self._units.predictions(m) for m in self._datasets.info(self.dataset).models] if cases else []
-        return flips(cases, before, after, models, changed=changed)
+        names = list(self._datasets.info(self.dataset).models) if cases else []
+        models = [self._units.predictions(m) for m in names]
+        points = self._units.operating_points(names)
+        return flips(cases, before, after, models, changed=changed, operating_points=points)
 
     def step_back(self) -> str:
         """Take the labels before the last merge as the truth again; return their field. Nothing is deleted."""
@@ -580,12 +582,15 @@ class LabQueue(Decisions, Servers):
 
     def _verdicts(self, model: str) -> list[CaseResult]:
         table, predictions = self._units.table(), self._units.predictions(model)
+        points = self._units.operating_points([model])
         suites = [self._cases.all(name) for name in self._cases.suites()]
         return [
             result
             for cases in suites
             if cases
-            for result in gate.run_suite(gate.make_suite(cases[0].suite, cases, table), predictions).results
+            for result in gate.run_suite(
+                gate.make_suite(cases[0].suite, cases, table, operating_points=points), predictions
+            ).results
         ]
 
     def returns(self, *, merged: bool | None = None) -> list[Return]:

@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from slicelab import curation, gate
-from slicelab.core import Bar, Case, Drift, NotFoundError, Slice, Suite, SuiteReport, did_you_mean, new_id
+from slicelab.core import (
+    Bar,
+    Case,
+    Confidence,
+    Drift,
+    NotFoundError,
+    Slice,
+    Suite,
+    SuiteReport,
+    did_you_mean,
+    new_id,
+)
 from slicelab.lab._lab_report import LabReport
 from slicelab.lab._pictures import Pictures
 from slicelab.lab._units import Units
@@ -154,7 +165,9 @@ class LabSuite:
         self._cases.retire(self.case(name))
 
     def refreeze(self) -> list[Case]:
-        """Take the present labels and media as right: every case that they made invalid gets a new version.
+        """Take the present labels, media and groups as right: every case that they made invalid gets a new version.
+
+        So does every case that an older version froze, which covers only its members' labels: it is frozen whole now.
 
         Returns
         -------
@@ -177,14 +190,32 @@ class LabSuite:
         hashes = {case.name: case.content_hash for case in self.cases}
         return [self._cases.save(case) for case in again if case.content_hash != hashes[case.name]]
 
-    def value(self) -> Suite:
-        """Return the suite with the truth it is judged by, as the gate takes it."""
+    def value(self, *, others: Confidence | None = None, models: Sequence[str] | None = None) -> Suite:
+        """Return the suite with the truth it is judged by, as the gate takes it.
+
+        Parameters
+        ----------
+        others
+            Detection: the operating point of models that the dataset doesn't know, a number or one per class. None:
+            each case is judged where such a model's F1 on that case's own images is highest.
+        models
+            Whose operating points it holds. None: all of the dataset's.
+        """
         cases = self.cases
         if not cases:
             raise NotFoundError(
                 f"Suite {self.name!r} has no cases. Add one with lab.promote(slice, bar=..., suite=...)."
             )
-        return gate.make_suite(self.name, cases, self._units.table(), categories=self._units.info().coco_categories)
+        info = self._units.info()
+        points = self._units.operating_points(info.models if models is None else models)
+        return gate.make_suite(
+            self.name,
+            cases,
+            self._units.table(),
+            categories=info.coco_categories,
+            operating_points=points,
+            others=others,
+        )
 
     def run(self, model: str, *, against: str | None = None) -> LabReport:
         """Judge a model by every case.
@@ -198,12 +229,13 @@ class LabSuite:
 
         Returns
         -------
-        LabReport; it is kept in the database as well.
+        LabReport; it is kept in the database as well. In detection both models are judged at the operating points that
+        are kept with them, see `Lab.evaluate`.
         """
-        suite = self.value()
-        named = {case.bar.against for case in suite.cases if case.bar.against is not None}
+        named = {case.bar.against for case in self.cases if case.bar.against is not None}
         if against is None and len(named) == 1:
             against = named.pop()
+        suite = self.value(models=[model] if against is None else [model, against])
         predictions = self._units.predictions(model)
         other = None if against is None else self._units.predictions(against)
         report = gate.run_suite(suite, predictions, against=other)
@@ -239,10 +271,18 @@ class LabSuite:
     def _models(self) -> tuple[str, ...]:
         return tuple(self._units.info().models)
 
-    def save(self, path: str | Path) -> Path:
-        """Write the suite as a file that goes to git and that `slicelab gate` reads; return its path."""
+    def save(self, path: str | Path, *, others: Confidence | None = None) -> Path:
+        """Write the suite as a file that goes to git and that `slicelab gate` reads; return its path.
+
+        Parameters
+        ----------
+        path
+            Of the file.
+        others
+            As in `value`. The file holds the operating points of the dataset's models in any case.
+        """
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return gate.save_suite(self.value(), path)
+        return gate.save_suite(self.value(others=others), path)
 
     def write_html(self, report: SuiteReport, path: str | Path, *, models: Sequence[str]) -> Path:
         """Write a report with the pictures of the worst units of each case that doesn't pass."""
@@ -287,6 +327,7 @@ def _run_record(dataset: str, report: SuiteReport) -> dict[str, object]:
         "at": report.at,
         "at_ns": time.time_ns(),
         "by": report.by,
+        "operating_points": {m: asdict(point) for m, point in report.operating_points.items()},
         "results": results,
     }
 

@@ -10,7 +10,16 @@ import numpy as np
 import pandas as pd
 
 from slicelab import curation
-from slicelab.core import InvalidInputError, Predictions, SampleTable, unit_key
+from slicelab.core import (
+    Confidence,
+    ConflictError,
+    InvalidInputError,
+    Predictions,
+    SampleTable,
+    StateError,
+    check_confidence,
+    unit_key,
+)
 from slicelab.store import DatasetInfo, Datasets
 
 if TYPE_CHECKING:
@@ -73,6 +82,65 @@ class Units:
         if model not in self._frames:
             self._frames[model] = self._with_columns(self._outcomes(model))
         return self._frames[model].copy()
+
+    def set_confidence(self, model: str, confidence: Confidence | Literal["f1"]) -> None:
+        """Keep from which confidence on a model's boxes count; frames are made anew.
+
+        Parameters
+        ----------
+        model
+            Its name.
+        confidence
+            A number, one per class ("*": all others), or "f1": where F1 over the whole dataset is highest now.
+
+        Raises
+        ------
+        InvalidInputError
+            It is none of these, a class isn't one of the dataset's or its predictions', or a predicted class has none;
+            nothing is kept then.
+        """
+        from slicelab.evaluation import detection_units
+
+        table, predictions = self.table(), self.predictions(model)
+        if table.task != "detection":
+            raise InvalidInputError(
+                f"A confidence belongs to boxes; {self._name!r} holds classifications, where every prediction counts. "
+                "Leave confidence= out."
+            )
+        if confidence == "f1":
+            level = detection_units(table, predictions).attrs["confidence"]
+        else:
+            known = dict.fromkeys([*table.classes, *predictions.frame["label"].unique()])
+            level = check_confidence(confidence, classes=known)
+            detection_units(table, predictions, confidence=level)  # which refuses a class without one
+        self._datasets.set_confidence(self._name, model, level, by="f1" if confidence == "f1" else "given")
+
+    def operating_points(self, models: Iterable[str]) -> dict[str, float | dict[str, float]]:
+        """Return from which confidence on the boxes of models count; empty in classification.
+
+        Where nobody has set one it is found now and kept: where F1 over the whole dataset is highest.
+        """
+        if self.info().task != "detection":
+            return {}
+        return {model: self._confidence(model) for model in models}
+
+    def _confidence(self, model: str) -> float | dict[str, float]:
+        level = self.info().confidence(model)
+        if level is None:
+            self.frame(model)
+            level = self.info().confidence(model)
+        if level is None:  # another process is at work on the dataset, so it couldn't be kept
+            level = self.frame(model).attrs["confidence"]
+        return level
+
+    def _keep_best(self, model: str, level: float) -> None:
+        """Keep the best confidence, unless somebody is changing the dataset at this moment."""
+        try:
+            info = self._datasets.set_confidence(self._name, model, level, by="f1")
+        except (ConflictError, StateError):
+            return
+        if info.rev == self._rev + 1:  # nothing else has changed, so what is known here still holds
+            self._rev = info.rev
 
     def objects(self, model: str) -> pd.DataFrame:
         """Return the units that carry a label: samples, or labelled objects."""
@@ -179,7 +247,11 @@ class Units:
         table, predictions = self.table(), self.predictions(model)
         if table.task == "classification":
             return classification_units(table, predictions)
-        return detection_units(table, predictions)
+        kept = self.info().confidence(model)
+        units = detection_units(table, predictions, confidence=kept)
+        if kept is None:
+            self._keep_best(model, units.attrs["confidence"])
+        return units
 
     def _with_columns(self, units: pd.DataFrame) -> pd.DataFrame:
         from slicelab.evaluation import surroundings

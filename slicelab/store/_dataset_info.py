@@ -31,7 +31,8 @@ class DatasetInfo:
     label_field
         The field that holds the truth now ("ground_truth", or a merged version of it).
     models
-        Field of the predictions by model name, in the order of loading.
+        By model name, in the order of loading: "field" of its predictions, and in detection the operating point:
+        "confidence", a number or one per class, and "confidence_by", "given" or "f1" (found where F1 was highest).
     media_roots
         Folders below which its images lie; nothing else is ever read for it.
     categories
@@ -65,6 +66,18 @@ class DatasetInfo:
             hint = did_you_mean(model, self.models)
             raise NotFoundError(f"Dataset {self.name!r} has no predictions of a model {model!r}.{hint}")
         return str(self.models[model]["field"])
+
+    def confidence(self, model: str) -> float | dict[str, float] | None:
+        """Return from which confidence on a model's boxes count; None: nobody has set it, and it wasn't needed yet.
+
+        Raises
+        ------
+        NotFoundError
+            No predictions of that model.
+        """
+        self.prediction_field(model)
+        found: float | dict[str, float] | None = self.models[model].get("confidence")
+        return found
 
 
 def find_info(records: Records, name: str) -> DatasetInfo:
@@ -105,6 +118,16 @@ def model_entries(
             "loaded_at": now(),
         }
     return entries
+
+
+def keep_confidences(models: dict[str, dict[str, Any]], before: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """Give models that replace others of their name the operating points that people set; a found one is found anew.
+
+    `before` is the record of the dataset that is replaced, None where there is none.
+    """
+    given = {m: e for m, e in (before or {}).get("models", {}).items() if e.get("confidence_by") == "given"}
+    kept = ("confidence", "confidence_by")
+    return {m: entry | {k: given[m][k] for k in kept if m in given} for m, entry in models.items()}
 
 
 def field_name(model: str, taken: set[str]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import pandas as pd
 
@@ -30,7 +30,7 @@ from slicelab.store._builds import Builds
 from slicelab.store._bulk import BulkWriter
 from slicelab.store._columns import StoredSamples, find_samples, read_samples
 from slicelab.store._conformance import conforms
-from slicelab.store._dataset_info import TRUTH, DatasetInfo, find_info, model_entries
+from slicelab.store._dataset_info import TRUTH, DatasetInfo, find_info, keep_confidences, model_entries
 from slicelab.store._fields import (
     declare,
     declare_labels,
@@ -128,7 +128,8 @@ class Datasets:
         categories
             Class names by COCO category id.
         overwrite
-            Replace a dataset of that name; the old one stays until the new one is complete.
+            Replace a dataset of that name; the old one stays until the new one is complete. Operating points that a
+            person gave to models stay with models of the same name.
 
         Raises
         ------
@@ -145,7 +146,7 @@ class Datasets:
             name,
             table.task,
             table.classes,
-            models=model_entries({}, predictions),
+            models=keep_confidences(model_entries({}, predictions), self._records.get("datasets", name)),
             media_roots=tuple(media_roots),
             metadata_columns=tuple(table.metadata_columns),
             categories={str(k): v for k, v in (categories or {}).items()},
@@ -210,6 +211,34 @@ class Datasets:
                 writer.set_predictions(at, p, old, progress=progress)
             dataset.reload()
             self._additions.commit(name, models=models, metadata_columns=[*info.metadata_columns, *new])
+        return self.info(name)
+
+    def set_confidence(
+        self, name: str, model: str, confidence: float | dict[str, float], *, by: Literal["given", "f1"]
+    ) -> DatasetInfo:
+        """Keep from which confidence on a model's boxes count.
+
+        Parameters
+        ----------
+        name, model
+            Dataset and model.
+        confidence
+            A number, or one per class.
+        by
+            Who says so: "given" by a person, or found where "f1" was highest.
+
+        Raises
+        ------
+        StateError
+            Another process is adding to the dataset at this moment.
+        ConflictError
+            Another process has changed what is known of the dataset meanwhile.
+        """
+        info = self._whole(name)
+        info.prediction_field(model)
+        models = {m: dict(entry) for m, entry in info.models.items()}
+        models[model] |= {"confidence": confidence, "confidence_by": by}
+        self._records.update("datasets", name, rev=info.rev, changes={"models": models})
         return self.info(name)
 
     @_repeatable

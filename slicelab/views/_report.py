@@ -33,7 +33,8 @@ main { max-width: 1120px; margin: 0 auto; padding: 32px 24px 64px; }
 h1 { font-size: 26px; line-height: 1.25; margin: 0 0 4px; overflow-wrap: anywhere; }
 h2 { font-size: 18px; margin: 36px 0 8px; }
 p { margin: 0 0 8px; }
-.soft { color: var(--soft); font-size: 13px; }
+.soft { color: var(--soft); font-size: 13px; overflow-wrap: anywhere; }
+.warning { padding: 8px 14px; border-radius: 8px; background: var(--fail-ground); color: var(--fail); }
 .counts { display: flex; flex-wrap: wrap; gap: 12px; margin: 20px 0 24px; padding: 0; list-style: none; }
 .counts li { min-width: 132px; padding: 10px 16px; border-radius: 8px; }
 .counts b { display: block; font-size: 26px; line-height: 1.2; font-variant-numeric: tabular-nums; }
@@ -85,6 +86,7 @@ _PAGE = """<!doctype html>
 <main>
 <h1>{headline}</h1>
 <p class="soft">{about}</p>
+{notes}
 <ul class="counts">{counts}</ul>
 {table}
 {failing}
@@ -139,6 +141,7 @@ def report_html(
         style=_STYLE,
         headline=_headline(report),
         about=_about(report),
+        notes=_notes(report),
         counts=[_count(verdict, n) for verdict, n in report.counts().items()],
         table=_table(report),
         failing=[Safe("<h2>What fails</h2>"), *sections] if sections else None,
@@ -155,6 +158,14 @@ def _headline(report: SuiteReport) -> str:
 def _about(report: SuiteReport) -> str:
     against = f"compared with {report.against} · " if report.against is not None else ""
     return f"{against}{report.at} · {report.by} · {report.seconds:.1f} s"
+
+
+def _notes(report: SuiteReport) -> list[Safe]:
+    """Say at which operating points the models were judged, by which file, and what has to be known of it."""
+    told = [f"Operating point of {line}." for line in report.operating_point_lines()]
+    told += [f"Suite file {report.content_hash}."] if report.content_hash else []
+    warnings = [safe_html('<p class="warning">! {line}</p>\n', line=line) for line in report.warnings]
+    return [*warnings, *(safe_html('<p class="soft">{line}</p>\n', line=line) for line in told)]
 
 
 def _count(verdict: str, n: int) -> Safe:
@@ -219,7 +230,7 @@ def _row(r: CaseResult, compared: bool, axis: tuple[float, float], *, name: str)
         drawing=[_drawing(r, axis), safe_html(ends, low=low, bar=_bar_words(r.case.bar), high=high)],
         change=_change(r) if compared else None,
         failures=r.n_failures,
-        units=r.n_units,
+        units=r.counted,
         reason=r.reason,
     )
 

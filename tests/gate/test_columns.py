@@ -97,7 +97,7 @@ def test_hashes_by_column_are_those_by_row(small, name, shuffled):
     assert (found is not None) == (name in PLAIN and not shuffled)
     frozen = CaseChecks(suite)._frozen
     assert isinstance(frozen, PlainTruth if found else Truth)
-    by_row = read_truth(set(suite.samples.index), samples=suite.samples, boxes=suite.boxes, task=suite.task)
+    by_row = read_truth(set(suite.samples.index), samples=suite.samples, boxes=suite.boxes, task=suite.task, group=None)
     for case in suite.cases:
         expected = case_hash(case.members, samples=suite.samples, boxes=suite.boxes, task=suite.task)
         assert frozen.hash(case.members) == expected == case.content_hash
@@ -105,7 +105,23 @@ def test_hashes_by_column_are_those_by_row(small, name, shuffled):
         backwards = (*case.members[::-1], case.members[0])
         assert frozen.hash(backwards) == expected
         assert frozen.hashes(backwards) == case.hashes
+        for members in (case.members, backwards):
+            assert frozen.hash(members, schema_version=1) == by_row.hash(members, schema_version=1)
+            assert frozen.hashes(members, schema_version=1) == by_row.hashes(members, schema_version=1)
     assert frozen.missing(("000", suite.cases[0].members[0], "nobody")) == ["000", "nobody"]
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_groups_are_hashed_by_column_too(small, missing):
+    """Where every image has one; a group that is missing is read by row."""
+    table = small.table({f"{i}.png": "cat" for i in range(9)})
+    videos = [None if missing and not i else f"v{i % 3}" for i in range(9)]
+    table = dataclasses.replace(table, samples=table.samples.assign(video=videos), group="video")
+    suite = small.one_case(table, Bar("accuracy", 0.5))
+    found = plain_truth(suite)
+    assert (found is None) == missing
+    assert CaseChecks(suite).hashes(suite.cases[0]) == suite.cases[0].hashes
+    assert CaseChecks(suite).problems(suite.cases[0]) == []
 
 
 def test_an_unknown_label_is_missing_by_row(small):
@@ -169,6 +185,8 @@ def test_hashes_stay_what_they_were(small, tmp_path, probabilities):
     predictions = Predictions("v4", "classification", frame, ("cat", "dog"), matrix)
     loaded = load_suite(save_suite(suite, tmp_path / "s.json", sidecar=True))
     (result,) = run_suite(loaded, predictions).results
-    found = {name: value for name, value in result.hashes.items() if name != "metric"}
-    assert found | {"content": result.case.content_hash} == TRUTH | {"predictions": PREDICTED[probabilities]}
+    assert result.hashes["predictions"] == PREDICTED[probabilities]
+    frozen, members = CaseChecks(loaded)._frozen, result.case.members
+    old = frozen.hashes(members, schema_version=1) | {"content": frozen.hash(members, schema_version=1)}
+    assert (old, type(frozen)) == (TRUTH, PlainTruth)
     assert (result.value, result.n_units, result.n_failures) == (7 / 15, 15, 8)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slicelab.core import Bar, InvalidInputError, hash_rows
+from slicelab.core import Bar, InvalidInputError, hash_rows, hash_value
 from slicelab.gate import case_hash, freeze_case, make_suite
 
 BAR = Bar("accuracy", at_least=0.5)
@@ -24,18 +24,41 @@ def belts(small):
 
 
 def hash_of(table, members):
-    return case_hash(members, samples=table.samples, boxes=table.boxes, task=table.task)
+    return case_hash(members, samples=table.samples, boxes=table.boxes, task=table.task, group=table.group)
 
 
 def test_the_hash_is_that_of_the_rows(small, belts):
-    """The hash is `core.hash_rows` over unit id, label, box and media, written out by hand here."""
+    """The hash is that of four `core.hash_rows`: members, labels by image, media, groups; written out by hand here."""
+
+    def whole(members, labels, groups):
+        media = [[key, f"sha of {key}"] for key, _ in labels]
+        parts = {"membership": members, "labels": labels, "media": media, "groups": groups}
+        return hash_value({name: hash_rows(rows) for name, rows in parts.items()})
+
     table = small.table({"x": "cat", "y": "dog"})
+    assert hash_of(table, ["x", "y"]) == whole(["x", "y"], [["y", "dog"], ["x", "cat"]], [["x", None], ["y", None]])
+    grouped = replace(table, samples=table.samples.assign(video=[1.0, np.nan]), group="video")
+    assert hash_of(grouped, ["y", "x"]) == whole(["x", "y"], [["y", "dog"], ["x", "cat"]], [["x", "1"], ["y", None]])
+    boxes = [["1", "cat", [0.0, 0.0, 10.0, 10.0], False], ["2", "dog", [50.0, 0.0, 10.0, 10.0], False]]
+    boxes.append(["3", "cat", [90.0, 0.0, 10.0, 10.0], True])
+    on_a, on_b = ["a.jpg", hash_value(boxes)], ["b.jpg", hash_value([])]
+    assert hash_of(belts, ["a.jpg#1"]) == whole(["a.jpg#1"], [on_a], [["a.jpg", None]])
+    groups = [["a.jpg", None], ["b.jpg", None]]
+    assert hash_of(belts, ["b.jpg", "a.jpg#1"]) == whole(["a.jpg#1", "b.jpg"], [on_a, on_b], groups)
+
+
+def test_the_old_hash_is_that_of_the_members_rows(small, belts):
+    """Schema 1: `core.hash_rows` over unit id, label, box and media of the members alone."""
+
+    def old(table, members):
+        return case_hash(members, samples=table.samples, boxes=table.boxes, task=table.task, schema_version=1)
+
     rows = [["y", "dog", None, "sha of y"], ["x", "cat", None, "sha of x"]]
-    assert hash_of(table, ["x", "y"]) == hash_rows(rows)
+    assert old(small.table({"x": "cat", "y": "dog"}), ["x", "y"]) == hash_rows(rows)
     objects = [["a.jpg#1", "cat", [0.0, 0.0, 10.0, 10.0], "sha of a.jpg"]]
-    assert hash_of(belts, ["a.jpg#1"]) == hash_rows(objects)
+    assert old(belts, ["a.jpg#1"]) == hash_rows(objects)
     image = ["b.jpg", [], None, "sha of b.jpg"]
-    assert hash_of(belts, ["b.jpg", "a.jpg#1"]) == hash_rows([image, *objects])
+    assert old(belts, ["b.jpg", "a.jpg#1"]) == hash_rows([image, *objects])
 
 
 @given(order=st.permutations(range(6)), repeats=st.lists(st.integers(0, 5), max_size=3))

@@ -137,7 +137,7 @@ def test_a_hand_edited_bar_is_logged(saved, caplog):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda d: d.update(schema_version=4), "newer SliceLab"),
+        (lambda d: d.update(schema_version=5), "newer SliceLab"),
         (lambda d: d.update(schema_version="1"), "schema_version"),
         (lambda d: d.update(schema_version=True), "schema_version"),
         (lambda d: d.update(format="coco"), "isn't a suite"),

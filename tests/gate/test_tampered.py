@@ -66,7 +66,7 @@ def test_untouched_it_passes(files):
         (lambda f: change(f.folder / "v4.csv", "07.png", "06.png"), 2, "can't be taken"),
         (lambda f: change(f.suite, '"label": "cat"', '"label": "dog"'), 1, "invalid: Its labels aren't those"),
         (lambda f: change(f.suite, '"sha256": "1', '"sha256": "2'), 1, "invalid: Its media aren't those"),
-        (lambda f: change(f.suite, '"schema_version": 2', '"schema_version": 4'), 2, "newer SliceLab"),
+        (lambda f: change(f.suite, '"schema_version": 4', '"schema_version": 5'), 2, "newer SliceLab"),
         (lambda f: change(f.suite, '    "07.png",\n', ""), 1, "invalid: Its members aren't those"),
     ],
 )
