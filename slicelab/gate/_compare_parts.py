@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import GROUP_ID, OWN_METRICS, InvalidInputError, group_codes
+from slicelab.core import GROUP_ID, OWN_METRICS, InvalidInputError, group_codes, image_group_codes
 from slicelab.evaluation import (
     CONFIDENCE_METRICS,
     IOU_THRESHOLDS,
@@ -83,14 +83,9 @@ def n_groups(name: str, part: Part) -> int:
 
 
 def image_groups(*parts: Part) -> Codes:
-    """Return the group of each of the images that the parts share, int64 from 0; one without units is alone."""
-    rows = pd.concat([p.units[["key", GROUP_ID]] if GROUP_ID in p.units else p.units[["key"]] for p in parts])
-    rows = rows.drop_duplicates("key")
-    by_key = pd.Series(group_codes(rows), index=pd.Index(rows["key"], dtype=object))
-    codes = by_key.reindex(pd.Index(parts[0].images, dtype=object)).to_numpy(np.float64)
-    alone = np.isnan(codes)
-    codes[alone] = len(by_key) + np.arange(alone.sum())
-    return codes.astype(np.int64)
+    """Return the group of each of the images that the parts share, int64 from 0."""
+    units = pd.concat([p.units[["key", GROUP_ID]] if GROUP_ID in p.units else p.units[["key"]] for p in parts])
+    return image_group_codes(pd.Index(parts[0].images, dtype=object), units, parts[0].groups)
 
 
 def _negative(d: PairedDifference) -> PairedDifference:
