@@ -1,5 +1,6 @@
 """Files to sample tables: readers, image decoding, thumbnails."""
 
+from slicelab.sources._capture_times import capture_times
 from slicelab.sources._formats import SOURCE_FORMATS, detect_format
 from slicelab.sources._open_image import UnusableImageError
 from slicelab.sources._probe_images import ImageInfo, probe_image
@@ -15,6 +16,7 @@ __all__ = [
     "ImageInfo",
     "ThumbnailCache",
     "UnusableImageError",
+    "capture_times",
     "detect_format",
     "hash_images",
     "locate_keys",

@@ -86,13 +86,13 @@ def _info_of(record: dict[str, Any]) -> DatasetInfo:
     return DatasetInfo(name=record["_id"], **{k: v for k, v in values.items() if k != "name"})
 
 
-def check_group(group: str | None, columns: Sequence[str]) -> str | None:
-    """Return the column of groups, or raise `InvalidInputError` where there is none of that name."""
+def check_group(group: str | None, columns: Sequence[str], *, what: str = "group") -> str | None:
+    """Return the name of a column (None: none), or raise `InvalidInputError` where there is none of that name."""
     if group is None or group in columns:
         return group
     there = f"there are {listed(columns, 12)}" if columns else "there are none"
     raise InvalidInputError(
-        f"group= must be a metadata column of the samples; got {group!r}, {there}.{did_you_mean(group, columns)}"
+        f"The {what} must be a metadata column of the samples; got {group!r}, {there}.{did_you_mean(group, columns)}"
     )
 
 
