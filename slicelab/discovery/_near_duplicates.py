@@ -25,6 +25,12 @@ _AGREED = 0.9
 _WHOLE = 0.85
 """Least correlation of the pictures with their coarse brightness."""
 
+_RICH = 60
+"""Independent details that a picture needs for its shifted views to be known: a blob fits upon any other blob."""
+
+_EQUAL = 0.98
+"""Least correlation of details, as they lie, of pictures that have fewer."""
+
 _HASH_BITS = 11
 _NEAREST = 4
 _FLAT = 2.0
@@ -72,7 +78,10 @@ def near_duplicates(
     and each picture's three nearest by the amplitude spectrum of its thumbnail, which doesn't change when the view
     shifts (and by `vectors`). Each pair is then laid upon each other by its cross-correlation, zoomed by up to 1.25 and
     shifted by up to a quarter, and must correlate where it overlaps: in its details (brightness less its blurred self),
-    and by at least 0.85 in brightness. Pictures without any detail are only compared as files. A thumbnail has 32 x 32
+    and by at least 0.85 in brightness. Pictures with few independent details, such as a single thing on plain ground or
+    enlarged icons, fit upon each other too easily: they must correlate by 0.98 as they lie. How many a picture has is
+    the participation ratio of its details' energy over places, or over frequencies where that is less; 60 are enough.
+    Pictures without any detail are only compared as files. A thumbnail has 32 x 32
     pixels: what differs in less than a few of them isn't seen, and neither are mirrored or turned copies.
 
     Examples
@@ -83,8 +92,9 @@ def near_duplicates(
     first, copies = _same_files(prints)
     rows = np.flatnonzero((first == np.arange(len(prints))) & prints.readable & _has_detail(prints.luma))
     left, right, agreed = _candidates(prints, rows, _checked(vectors, len(prints)))
-    details, whole = _similarities(prints.luma, left, right, progress=progress)
-    found = (details >= similarity * np.where(agreed, _AGREED, 1)) & (whole >= _WHOLE)
+    details, whole, rich = _similarities(prints.luma, left, right, progress=progress)
+    least = np.where(rich, similarity * np.where(agreed, _AGREED, 1), max(similarity, _EQUAL))
+    found = (details >= least) & (whole >= _WHOLE)
     units = np.array(prints.units, dtype=object)
     pairs = pd.DataFrame(
         {
@@ -199,7 +209,7 @@ def _same_files(prints: Fingerprints) -> tuple[Ints, Ints]:
 
 
 def _has_detail(luma: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    flat: npt.NDArray[np.bool_] = luma.reshape(len(luma), -1).std(axis=1) >= _FLAT
+    flat: npt.NDArray[np.bool_] = luma.std(axis=(1, 2)) >= _FLAT
     return flat
 
 
@@ -244,8 +254,8 @@ def _spectra(luma: npt.NDArray[np.uint8]) -> FloatMatrix:
 
 
 def _thumbnail_vectors(prints: Fingerprints) -> FloatMatrix:
-    luma = prints.luma.reshape(len(prints), 16, 2, 16, 2).mean(axis=(2, 4), dtype=np.float32).reshape(len(prints), -1)
-    colour = prints.colour.reshape(len(prints), -1).astype(np.float32) - 128
+    luma = prints.luma.reshape(-1, 16, 2, 16, 2).mean(axis=(2, 4), dtype=np.float32).reshape(-1, 256)
+    colour = prints.colour.reshape(-1, 128).astype(np.float32) - 128
     return np.hstack([luma - luma.mean(axis=1, keepdims=True), 2 * colour])
 
 
@@ -256,18 +266,38 @@ def _directions(rows: FloatMatrix) -> FloatMatrix:
     return np.ascontiguousarray(centred / np.maximum(length, 1e-9), dtype=np.float32)
 
 
-def _similarities(luma: npt.NDArray[np.uint8], left: Ints, right: Ints, *, progress: bool) -> tuple[Floats, Floats]:
-    """Return the correlation of details and of brightness of each pair, laid upon each other."""
+def _similarities(
+    luma: npt.NDArray[np.uint8], left: Ints, right: Ints, *, progress: bool
+) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+    """Return the correlation of details and of brightness of each pair, and whether both have many details.
+
+    Those with many are laid upon each other, the others compared as they lie.
+    """
     from tqdm.auto import tqdm
 
-    details, whole = np.zeros(len(left)), np.zeros(len(left))
+    details, whole, rich = np.zeros(len(left)), np.zeros(len(left)), np.zeros(len(left), dtype=bool)
     with tqdm(total=len(left), desc="Comparing", unit="pair", disable=not progress or not len(left)) as bar:
         for start in range(0, len(left), _BATCH):
             part = slice(start, start + _BATCH)
             a, b = luma[left[part]].astype(np.float32), luma[right[part]].astype(np.float32)
-            details[part], whole[part] = _laid_upon(a, b)
+            many = rich[part] = np.minimum(_independent_details(a), _independent_details(b)) >= _RICH
+            details[part], whole[part] = _correlations(_detail(a), _detail(b)), _correlations(a, b)
+            details[part][many], whole[part][many] = _laid_upon(a[many], b[many])
             bar.update(len(a))
-    return details, whole
+    return details, whole, rich
+
+
+def _independent_details(pictures: FloatMatrix) -> Floats:
+    """Return over how many places, or frequencies if those are fewer, the energy of each picture's details spreads."""
+    details = _detail(pictures).astype(np.float64)
+    over_places, over_waves = (_spread(energy) for energy in (details**2, np.abs(np.fft.fft2(details)) ** 2))
+    return np.minimum(over_places, over_waves)
+
+
+def _spread(energy: Floats) -> Floats:
+    """Return the participation ratio of each picture."""
+    ratio: Floats = np.square(energy.sum(axis=(1, 2))) / np.maximum(np.square(energy).sum(axis=(1, 2)), 1e-12)
+    return ratio
 
 
 def _laid_upon(a: FloatMatrix, b: FloatMatrix) -> tuple[Floats, Floats]:
@@ -276,15 +306,23 @@ def _laid_upon(a: FloatMatrix, b: FloatMatrix) -> tuple[Floats, Floats]:
     shift = np.zeros((len(a), 2), np.int64)
     rows = np.arange(len(a))
     for number, (of_a, of_b) in enumerate(_ZOOMS):
+        if not len(rows):
+            break
         height, place = _peaks(_zoomed(a[rows], of_a), _zoomed(b[rows], of_b))
         better = height > best[rows]
         best[rows[better]], zoom[rows[better]], shift[rows[better]] = height[better], number, place[better]
         if not number:
             rows = np.flatnonzero(height >= _WORTH)
+    return _overlapping(a, b, zoom=zoom, shift=shift, worth=best >= _WORTH)
+
+
+def _overlapping(
+    a: FloatMatrix, b: FloatMatrix, *, zoom: Ints, shift: Ints, worth: npt.NDArray[np.bool_]
+) -> tuple[Floats, Floats]:
+    """Correlate details and brightness of what overlaps; 0 for pairs that aren't worth it."""
     details, whole = np.zeros(len(a)), np.zeros(len(a))
     for number, dy, dx in {(int(z), int(y), int(x)) for z, (y, x) in zip(zoom, shift, strict=True)}:
-        some = np.flatnonzero((zoom == number) & (shift == (dy, dx)).all(axis=1))
-        some = some[best[some] >= _WORTH]
+        some = np.flatnonzero(worth & (zoom == number) & (shift == (dy, dx)).all(axis=1))
         left, right = (_zoomed(side[some], by) for side, by in zip((a, b), _ZOOMS[number], strict=True))
         whole[some] = _correlations(_window(left, dy, dx), _window(right, -dy, -dx))
         details[some] = _correlations(_window(_detail(left), dy, dx), _window(_detail(right), -dy, -dx))
@@ -303,7 +341,7 @@ def _peaks(a: FloatMatrix, b: FloatMatrix) -> tuple[Floats, Ints]:
     norms = np.sqrt(np.square(a).sum(axis=(1, 2)) * np.square(b).sum(axis=(1, 2))) + 1e-6
     heights = crossed[:, shifts][:, :, shifts] / norms[:, None, None] / np.sqrt(np.outer(overlap, overlap))
     flat = heights.reshape(len(a), -1)
-    at = flat.argmax(axis=1) if len(a) else np.zeros(0, np.int64)
+    at = flat.argmax(axis=1)
     place = np.stack([shifts[at // len(shifts)], shifts[at % len(shifts)]], axis=1)
     return flat[np.arange(len(a)), at].astype(np.float64), place
 
