@@ -45,6 +45,9 @@ def load(
     strict: Annotated[bool, typer.Option(help="Refuse everything when one row is refused.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace the dataset of that name.")] = False,
     clip_boxes: Annotated[bool, typer.Option(help="Cut boxes that stick out of their image.")] = False,
+    group: Annotated[
+        str | None, typer.Option(help="Metadata column of what isn't independent, like the video of a frame.")
+    ] = None,
     report: Annotated[str | None, typer.Option(help="Write every finding to this CSV file.")] = None,
 ) -> None:
     """Load images, labels and predictions.
@@ -64,6 +67,7 @@ def load(
         strict=strict,
         overwrite=overwrite,
         clip_boxes=clip_boxes,
+        group=group,
     )
     typer.echo(str(lab.load_report))
     if report is not None and lab.load_report is not None:

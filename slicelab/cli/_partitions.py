@@ -42,7 +42,9 @@ def assign(
 
 @partitions.command()
 def evaluate(
-    labels: Annotated[str, typer.Argument(help="Folder or URL of Parquet files: key, label, and boxes if any.")],
+    labels: Annotated[
+        str, typer.Argument(help="Folder or URL of Parquet files: key, label, and group or boxes if any.")
+    ],
     predictions: Annotated[str, typer.Argument(help="The same of predictions, in files of the same names.")],
     model: Annotated[str, typer.Option(help="Name of the model.")],
     output: Output,

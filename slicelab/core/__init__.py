@@ -40,7 +40,9 @@ from slicelab.core._errors import (
     SuiteError,
     WrongDatabaseError,
 )
+from slicelab.core._fingerprints import Fingerprints
 from slicelab.core._flip import Flip
+from slicelab.core._group_proposal import GroupProposal
 from slicelab.core._groups import GROUP_ID, group_codes, image_group_codes, sample_groups
 from slicelab.core._hashing import (
     canonical,
@@ -164,7 +166,9 @@ __all__ = [
     "Drift",
     "Edit",
     "Finding",
+    "Fingerprints",
     "Flip",
+    "GroupProposal",
     "HeldOut",
     "Inspection",
     "InvalidInputError",

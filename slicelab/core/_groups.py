@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,26 +28,44 @@ def sample_groups(samples: pd.DataFrame, column: str | None) -> pd.Series[str]:
 
     Returns
     -------
-    Series of str, index as `samples`. An image whose value is missing is a group of its own, named by its key; where
-    some group is called like that, the name is made unique by apostrophes.
+    Series of str, index as `samples`. Whole numbers read the same whether they are kept as integers or as floats
+    ("3"). An image whose value is missing is a group of its own, named by its key; where some group is called like
+    that, the name is made unique by apostrophes.
     """
     keys = pd.Series(samples.index.astype(TEXT), index=samples.index, dtype=TEXT)
     if column is None:
         return keys
-    values = samples[column]
-    missing = values.isna().to_numpy(bool)
-    named = values.astype(TEXT).astype(TEXT)
-    taken = set(named[~missing])
-    alone = [_unlike(key, taken) for key in keys[missing]]
-    groups = named.to_numpy(object).copy()
-    groups[missing] = alone
+    groups = _texts(samples[column])
+    missing = np.array([text is None for text in groups], dtype=bool)
+    groups[missing] = _alone(keys.to_numpy(object)[missing], set(groups[~missing]))
     return pd.Series(groups, index=samples.index, dtype=TEXT)
 
 
-def _unlike(key: str, taken: set[str]) -> str:
-    while key in taken:
-        key += "'"
-    return key
+def _texts(values: pd.Series[Any]) -> npt.NDArray[np.object_]:
+    """Return the same text for the same value, whatever type a file or the store has given it; None where missing."""
+    codes, different = pd.factorize(values.astype(object))
+    words = np.array([*(_text(value) for value in different), None], dtype=object)
+    chosen: npt.NDArray[np.object_] = words[codes]  # -1, a missing value, takes the last
+    return chosen
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))  # beside a missing value a whole number becomes a float
+    return str(value)
+
+
+def _alone(keys: Sequence[str], taken: set[str]) -> list[str]:
+    """Name groups of one image by its key, made unlike every other group."""
+    names, taken = [], taken | set()
+    others = set(keys)
+    for key in keys:
+        name = key
+        while name in taken or (name != key and name in others):
+            name += "'"
+        taken.add(name)
+        names.append(name)
+    return names
 
 
 def group_codes(units: pd.DataFrame, groups: Mapping[str, str] | pd.Series | None = None) -> npt.NDArray[np.int64]:

@@ -4,6 +4,7 @@ from slicelab.embeddings._cache import VectorCache
 from slicelab.embeddings._descriptor import DescriptorEmbedder
 from slicelab.embeddings._embed import EmbedResult, embed_images, from_array
 from slicelab.embeddings._embedder import Embedder
+from slicelab.embeddings._fingerprints import fingerprints
 from slicelab.embeddings._item import ImageItem
 from slicelab.embeddings._load import load_embedder
 from slicelab.embeddings._module import ModuleEmbedder, Precision
@@ -21,6 +22,7 @@ __all__ = [
     "VectorCache",
     "embed_images",
     "embed_with_ray",
+    "fingerprints",
     "from_array",
     "image_statistics",
     "load_embedder",

@@ -23,6 +23,7 @@ from slicelab.evaluation._intervals import (
     resampled_weights,
     wilson_interval,
 )
+from slicelab.evaluation._intraclass_correlation import intraclass_correlation
 from slicelab.evaluation._label_errors import box_label_errors, label_errors
 from slicelab.evaluation._mean_average_precision import (
     IOU_THRESHOLDS,
@@ -75,6 +76,7 @@ __all__ = [
     "f1_of",
     "group_boxes",
     "holm",
+    "intraclass_correlation",
     "label_errors",
     "label_ranks",
     "macro_of",

@@ -31,7 +31,8 @@ def label_table(frame: pd.DataFrame, task: Task) -> SampleTable:
     frame
         Classification: `key` (unique) and `label` (missing where unknown). Detection: one row per labelled box, `key`,
         `label`, `x`, `y`, `width`, `height` (pixels), and where there are any `label_id` (else the box's number on its
-        image) and `crowd`; a row that has neither label nor box says that its image shows nothing.
+        image) and `crowd`; a row that has neither label nor box says that its image shows nothing. In both `group`
+        where there is one: the images of one are not independent; a missing value is a group of its own.
 
     Raises
     ------
@@ -50,8 +51,21 @@ def label_table(frame: pd.DataFrame, task: Task) -> SampleTable:
         if keys.has_duplicates:
             raise SourceError(f"each key must be there once; these are twice: {_twice(keys)}.")
         samples = pd.DataFrame({"label": pd.Series(texts["label"].to_numpy(object), index=keys, dtype=TEXT)})
-        return SampleTable(task, samples, pd.DataFrame(columns=list(BOX_COLUMNS)), ())
-    return SampleTable(task, pd.DataFrame(index=keys.unique()), _boxes(frame, keys), ())
+        samples, group = _grouped(samples, frame, keys)
+        return SampleTable(task, samples, pd.DataFrame(columns=list(BOX_COLUMNS)), (), group)
+    samples, group = _grouped(pd.DataFrame(index=keys.unique()), frame, keys)
+    return SampleTable(task, samples, _boxes(frame, keys), (), group)
+
+
+def _grouped(samples: pd.DataFrame, frame: pd.DataFrame, keys: pd.Index) -> tuple[pd.DataFrame, str | None]:
+    """Add the groups of images, one each, and return the name of their column; None where there is none."""
+    if "group" not in frame:
+        return samples, None
+    rows = pd.DataFrame({"key": keys.to_numpy(object), "group": frame["group"].to_numpy(object)}).dropna()
+    several = rows.groupby("key")["group"].nunique()
+    if (several > 1).any():
+        raise SourceError(f"an image can be of one group only; of several are {listed(several.index[several > 1])}.")
+    return samples.assign(group=rows.drop_duplicates("key").set_index("key")["group"].reindex(samples.index)), "group"
 
 
 def _boxes(frame: pd.DataFrame, keys: pd.Index) -> pd.DataFrame:

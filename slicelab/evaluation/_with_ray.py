@@ -50,9 +50,11 @@ def evaluate_with_ray(
         Folders or fsspec URLs of Parquet files of the same names; what is said of one image stands in files of one
         name. Labels for classification: `key` (once) and `label` (missing where unknown). For detection one row per
         box: `key`, `label`, `x`, `y`, `width`, `height` (pixels), and where there are any `label_id` and `crowd`; a row
-        with a key alone says that its image shows nothing. Predictions: `key`, `prediction` (or `label`),
-        `confidence`, for detection `x`, `y`, `width`, `height`, for classification `p_<class>` where there are any; a
-        file without rows says that nothing was predicted.
+        with a key alone says that its image shows nothing. A column `group` says of which images that are not
+        independent an image is one, such as the frames of a video; without it, or where it is missing, each image is
+        by itself. Predictions: `key`, `prediction` (or `label`), `confidence`, for detection `x`, `y`, `width`,
+        `height`, for classification `p_<class>` where there are any; a file without rows says that nothing was
+        predicted.
     model
         Name of the model: it is a part of the ids of predicted boxes that no label explains.
     output
@@ -117,7 +119,7 @@ def _best_confidence(sources: list[Folder], output: Folder, asked: _Asked, **opt
 def _evaluate(sources: list[Folder], output: str | Path, asked: _Asked, **options: Any) -> pd.DataFrame:
     by = ["label", "prediction", "outcome"]
     counts = pd.DataFrame(columns=[*by, "units"])
-    job = hash_value(["evaluate", 1, list(astuple(asked))])
+    job = hash_value(["evaluate", 2, list(astuple(asked))])
     for _, table in transform(sources, output, _evaluated, asked, job=job, what="Evaluating", **options):
         here = table.select(by).to_pandas().value_counts(by, dropna=False).rename("units").reset_index()
         both = pd.concat([counts, here]) if len(counts) else here

@@ -33,6 +33,7 @@ from slicelab.core import (
 from slicelab.lab._discovering import discovery_apart, discovery_inputs, group_names
 from slicelab.lab._embed import Engine
 from slicelab.lab._first_map import Arrival, Maps, running_loop
+from slicelab.lab._groups import Groups
 from slicelab.lab._label_schema import define_classes
 from slicelab.lab._looking import Looking
 from slicelab.lab._pictures import Pictures
@@ -91,6 +92,7 @@ class Lab:
         self._units = Units(self._datasets, name, cache=connection.home / "cache")
         self._pictures = Pictures(self._units, cache=connection.home / "cache" / "thumbnails")
         self._looking = Looking(self._units, self._vectors)
+        self._groups = Groups(self._datasets, name, self._units, self._vectors)
         self._found: dict[str, CandidateSlices] = {}
         self._settings: dict[str, dict[str, Any]] = {}  # of the discoveries in `_found`
 
@@ -116,6 +118,11 @@ class Lab:
         """Samples and present labels."""
         return self._units.table()
 
+    @property
+    def groups(self) -> Groups:
+        """Which images aren't independent: what the dataset says of it, and what can be found out."""
+        return self._groups
+
     def units(self, model: str) -> pd.DataFrame:
         """Return what is right and wrong under a model.
 
@@ -127,7 +134,8 @@ class Lab:
         Returns
         -------
         DataFrame, one row per unit, index `unit`; columns as `slicelab.core.UNIT_COLUMNS` (and for detection
-        `BOX_UNIT_COLUMNS`), `sha256`, the dataset's metadata columns, and image statistics once `statistics` ran.
+        `BOX_UNIT_COLUMNS`), `sha256`, the dataset's metadata columns, and image statistics once `statistics` ran;
+        `group_id` is the group of its image.
 
         Raises
         ------
@@ -176,10 +184,13 @@ class Lab:
     def statistics(self, *, progress: bool = True) -> pd.DataFrame:
         """Measure every unit's picture (brightness, contrast, sharpness, ...); units and rules have them from now on.
 
+        Units also get `near_duplicates` and `uniqueness`, of `groups.near_duplicates`.
+
         Returns
         -------
         DataFrame, index `unit`, columns as `slicelab.embeddings.image_statistics`.
         """
+        self._units.alike(progress=progress)
         return self._units.measure(self.models, progress=progress)
 
     # -- vectors -------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,10 +14,12 @@ import pandas as pd
 from slicelab.core import TEXT, Finding, InvalidInputError, LoadRefusedError, LoadReport, Predictions, SampleTable, Task
 from slicelab.lab._first_map import running_loop, warm_up
 from slicelab.lab._lab import Lab
-from slicelab.store import Datasets, connect, read_foreign
+from slicelab.store import Datasets, check_group, connect, read_foreign
 
 if TYPE_CHECKING:
     import fiftyone as fo
+
+log = logging.getLogger("slicelab")
 
 Source = str | Path | pd.DataFrame
 
@@ -35,6 +38,7 @@ def load(
     strict: bool = False,
     overwrite: bool = False,
     clip_boxes: bool = False,
+    group: str | None = None,
     progress: bool = True,
 ) -> Lab:
     """Load images, labels and the predictions of models into a persistent dataset.
@@ -67,6 +71,10 @@ def load(
     clip_boxes
         Cut labelled boxes that stick out of their image by more than 1 px, instead of refusing them. Predicted boxes
         that stick out are kept as they are.
+    group
+        Metadata column whose equal values mark images that aren't independent, such as the video of a frame or the
+        patient of a scan; intervals and tests count groups. A missing value is a group of its own. None: what the
+        dataset says already, and for a new one each image by itself; `lab.groups.set` changes it.
     progress
         Show progress bars.
 
@@ -77,6 +85,8 @@ def load(
 
     Raises
     ------
+    InvalidInputError
+        `group` is no metadata column.
     LoadRefusedError
         Nothing can be loaded (or `strict` and a row was refused); nothing was written; `report` says why.
     SourceError
@@ -90,7 +100,11 @@ def load(
     present = name in store.names() and not overwrite
     if dataset is not None:
         table, models, findings, rows = read_foreign(
-            connection, dataset, label_field=label_field, prediction_fields=prediction_fields or {}
+            connection,
+            dataset,
+            label_field=label_field,
+            prediction_fields=prediction_fields or {},
+            metadata_fields=() if group is None else (group,),
         )
         roots = _roots(table)
     elif images is None:
@@ -112,12 +126,14 @@ def load(
     clock.lap("read predictions")
     report = LoadReport(rows, _loaded(rows, findings), tuple(findings), {}, clock.laps)
     _refuse_if_hopeless(report, table, strict=strict)
+    table = _with_group(store, name, table, group, present=present)
     if present:
         new, models, unchanged = _difference(
             store, name, table, models, check=images is not None or dataset is not None
         )
         if len(new.samples) or models:
             store.add(name, new, models, progress=progress)
+        store.set_group(name, table.group)
         report = replace(report, unchanged=unchanged)
     else:
         store.create(
@@ -204,6 +220,23 @@ def _loaded(rows: dict[str, int], findings: Sequence[Finding]) -> dict[str, int]
         if finding.refused:
             refused[finding.rows] += 1
     return {kind: n - refused[kind] for kind, n in rows.items()}
+
+
+def _with_group(store: Datasets, name: str, table: SampleTable, group: str | None, *, present: bool) -> SampleTable:
+    """Say in the table which column holds the groups: the one asked for, else the one the dataset has by now."""
+    old = store.info(name) if name in store.names() else None
+    columns = [*table.metadata_columns, *(old.metadata_columns if old is not None and present else ())]
+    check_group(group, columns)
+    if group is None and old is not None and old.group is not None:
+        if old.group in columns:
+            return replace(table, group=old.group)
+        log.warning(
+            "The groups of %s were those of the column %r, which isn't there any more; each image is by itself now. "
+            "Pass group=, or call lab.groups.set.",
+            name,
+            old.group,
+        )
+    return replace(table, group=group)
 
 
 def _refuse_if_hopeless(report: LoadReport, table: SampleTable, *, strict: bool) -> None:

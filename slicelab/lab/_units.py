@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from slicelab import curation
@@ -23,8 +24,12 @@ from slicelab.core import (
 from slicelab.store import DatasetInfo, Datasets
 
 if TYPE_CHECKING:
+    from slicelab.core import Fingerprints
     from slicelab.embeddings import ImageItem
 
+
+ALIKE = ("near_duplicates", "uniqueness")
+"""Columns that units have once their images were compared."""
 
 Population = Literal["labelled", "spurious"]
 
@@ -51,6 +56,8 @@ class Units:
         self._known: dict[tuple[str, ...], pd.DataFrame] = {}
         self._statistics: pd.DataFrame | None = None
         self._measured = 0
+        self._alike: pd.DataFrame | None = None
+        self._prints: Fingerprints | None = None
 
     @property
     def revision(self) -> int:
@@ -210,6 +217,8 @@ class Units:
 
         if rule is not None and curation.rule_columns(rule) & set(STATISTICS):
             self.measure([model], progress=True)
+        if rule is not None and self._alike is None and curation.rule_columns(rule) & set(ALIKE):
+            self.alike(progress=True)
         return self.frame(model)
 
     def measure(self, models: Sequence[str], *, progress: bool) -> pd.DataFrame:
@@ -222,6 +231,31 @@ class Units:
         self._known.clear()
         self._measured += 1
         return self._statistics
+
+    def fingerprints(self, *, progress: bool) -> Fingerprints:
+        """Return the thumbnails of all images, in their order."""
+        from slicelab.embeddings import ImageItem, fingerprints
+
+        samples = self.table().samples
+        if self._prints is None or self._prints.units != tuple(samples.index):
+            rows = zip(samples.index, samples["filepath"], samples["sha256"], strict=True)
+            items = [ImageItem(key, filepath, sha256) for key, filepath, sha256 in rows]
+            self._prints = fingerprints(items, cache_folder=self._cache / "fingerprints", progress=progress)
+        return self._prints
+
+    def alike(self, *, vectors: npt.NDArray[np.float32] | None = None, progress: bool) -> pd.DataFrame:
+        """Compare the images and return pairs of near-duplicates; frames have the columns `ALIKE` from now on."""
+        from slicelab.discovery import duplicate_counts, near_duplicates, uniqueness
+
+        prints = self.fingerprints(progress=progress)
+        pairs = near_duplicates(prints, vectors=vectors, progress=progress)
+        counts = duplicate_counts(pairs, prints.units)
+        unique = pd.Series(uniqueness(prints, vectors=vectors), index=counts.index)
+        self._alike = pd.DataFrame(dict(zip(ALIKE, (counts, unique), strict=True)))
+        self._frames.clear()
+        self._known.clear()
+        self._measured += 1
+        return pairs
 
     def items(self, units: pd.DataFrame) -> list[ImageItem]:
         """Return what the embedders take: one item per unit, with its box where it is an object."""
@@ -266,6 +300,9 @@ class Units:
             units = units.join(surroundings(units, size))
         if self._statistics is not None:
             units = units.join(self._statistics[[c for c in self._statistics if c not in units]])
+        if self._alike is not None:
+            alike = self._alike.reindex(units["key"]).set_axis(units.index)
+            units = units.join(alike[[c for c in alike if c not in units]])
         units.attrs.update(attributes)
         return units
 

@@ -1,5 +1,6 @@
 """Files to sample tables: readers, image decoding, thumbnails."""
 
+from slicelab.sources._capture_times import capture_times
 from slicelab.sources._formats import SOURCE_FORMATS, detect_format
 from slicelab.sources._open_image import UnusableImageError
 from slicelab.sources._probe_images import ImageInfo, probe_image
@@ -18,6 +19,7 @@ __all__ = [
     "UnusableImageError",
     "are_plain",
     "arrow_texts",
+    "capture_times",
     "detect_format",
     "find_texts",
     "hash_images",

@@ -4,7 +4,7 @@ from slicelab.store._app import AppSession, install_plugin
 from slicelab.store._audit import Rebuilt, audit, rebuild
 from slicelab.store._connection import Connection, connect
 from slicelab.store._curated import Cases, Queues, Slices
-from slicelab.store._dataset_info import DatasetInfo
+from slicelab.store._dataset_info import DatasetInfo, check_group
 from slicelab.store._datasets import Datasets
 from slicelab.store._doctor import Check
 from slicelab.store._doctor import doctor as diagnose
@@ -33,6 +33,7 @@ __all__ = [
     "Slices",
     "Vectors",
     "audit",
+    "check_group",
     "connect",
     "diagnose",
     "find_mongod",

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from slicelab.core import NotFoundError, Predictions, Task, did_you_mean, now
+from slicelab.core import InvalidInputError, NotFoundError, Predictions, Task, did_you_mean, listed, now
 
 if TYPE_CHECKING:
     from slicelab.store._records import Records
@@ -39,6 +39,8 @@ class DatasetInfo:
         Class names by COCO category id (as text); empty where the labels weren't COCO.
     pending
         An addition that isn't finished (None: none).
+    group
+        Metadata column whose equal values mark images that aren't independent; None: each image is by itself.
     """
 
     name: str
@@ -51,6 +53,7 @@ class DatasetInfo:
     label_fields: tuple[str, ...] = (TRUTH,)
     categories: dict[str, str] = field(default_factory=dict)
     pending: dict[str, Any] | None = None
+    group: str | None = None
     rev: int = 1
     created_at: str = field(default_factory=now)
     schema_version: int = 1
@@ -94,6 +97,16 @@ def _info_of(record: dict[str, Any]) -> DatasetInfo:
     for name in ("classes", "media_roots", "metadata_columns", "label_fields"):
         values[name] = tuple(values[name])
     return DatasetInfo(name=record["_id"], **{k: v for k, v in values.items() if k != "name"})
+
+
+def check_group(group: str | None, columns: Sequence[str], *, what: str = "group") -> str | None:
+    """Return the name of a column (None: none), or raise `InvalidInputError` where there is none of that name."""
+    if group is None or group in columns:
+        return group
+    there = f"there are {listed(columns, 12)}" if columns else "there are none"
+    raise InvalidInputError(
+        f"The {what} must be a metadata column of the samples; got {group!r}, {there}.{did_you_mean(group, columns)}"
+    )
 
 
 def record_of(info: DatasetInfo) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 import pandas as pd
 
 from slicelab.core import (
+    BOX_UNIT_COLUMNS,
     TEXT,
+    UNIT_COLUMNS,
     ConflictError,
     NotFoundError,
     Predictions,
@@ -30,7 +32,16 @@ from slicelab.store._builds import Builds
 from slicelab.store._bulk import BulkWriter
 from slicelab.store._columns import StoredSamples, find_samples, read_samples
 from slicelab.store._conformance import conforms
-from slicelab.store._dataset_info import TRUTH, DatasetInfo, find_info, keep_confidences, model_entries
+from slicelab.store._dataset_info import (
+    RESERVED,
+    TRUTH,
+    DatasetInfo,
+    check_group,
+    field_name,
+    find_info,
+    keep_confidences,
+    model_entries,
+)
 from slicelab.store._fields import (
     declare,
     declare_labels,
@@ -136,7 +147,7 @@ class Datasets:
         ConflictError
             A dataset of that name is there.
         InvalidInputError
-            The name isn't usable.
+            The name isn't usable, or the table's `group` is no column of it.
         """
         check_name(name, "dataset name")
         fiftyone = import_fiftyone(self._connection)
@@ -150,6 +161,7 @@ class Datasets:
             media_roots=tuple(media_roots),
             metadata_columns=tuple(table.metadata_columns),
             categories={str(k): v for k, v in (categories or {}).items()},
+            group=check_group(table.group, table.metadata_columns),
         )
 
         def fill(dataset: fo.Dataset) -> None:
@@ -239,6 +251,54 @@ class Datasets:
         models = {m: dict(entry) for m, entry in info.models.items()}
         models[model] |= {"confidence": confidence, "confidence_by": by}
         self._records.update("datasets", name, rev=info.rev, changes={"models": models})
+        return self.info(name)
+
+    @_repeatable
+    def set_group(self, name: str, group: str | None) -> DatasetInfo:
+        """Say which metadata column holds the groups; None: each image is by itself.
+
+        Raises
+        ------
+        InvalidInputError
+            There is no such column.
+        """
+        info = self._whole(name)
+        check_group(group, info.metadata_columns)
+        if group != info.group:
+            self._records.update("datasets", name, rev=info.rev, changes={"group": group})
+        return self.info(name)
+
+    @_repeatable
+    def add_group(self, name: str, groups: pd.Series[str], *, column: str) -> DatasetInfo:
+        """Write a new metadata column of texts and make it the one that holds the groups.
+
+        Parameters
+        ----------
+        name
+            Of the dataset.
+        groups
+            The group of each image, index `key`; an image that isn't there, or whose value is missing, is by itself.
+        column
+            Name of the column; where a field is called like that, it gets a number.
+
+        Raises
+        ------
+        NotFoundError
+            A key of an image that isn't in the dataset.
+        """
+        dataset = self.open(name)
+        samples = read_samples(find_samples(self._connection.samples, name))
+        strange = groups.index.difference(samples.index)
+        if len(strange):
+            raise NotFoundError(f"{len(strange)} of these groups are of no sample, first {strange[0]!r}.")
+        field = field_name(column, {*dataset.get_field_schema(), *RESERVED, *UNIT_COLUMNS, *BOX_UNIT_COLUMNS})
+        words = {str(key): str(group) for key, group in groups.dropna().items()}
+        with self._additions.announced(name, new_id(), [field]):
+            declare_text(dataset, field)
+            self._writer(dataset).set_text(field, words, samples)
+            dataset.reload()
+            columns = [*self.info(name).metadata_columns, field]
+            self._additions.commit(name, metadata_columns=columns, group=field)
         return self.info(name)
 
     @_repeatable

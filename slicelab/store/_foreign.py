@@ -43,7 +43,12 @@ write_dump(*sys.argv[1:])
 
 
 def read_foreign(
-    connection: Connection, dataset: str | fo.Dataset, *, label_field: str, prediction_fields: Mapping[str, str]
+    connection: Connection,
+    dataset: str | fo.Dataset,
+    *,
+    label_field: str,
+    prediction_fields: Mapping[str, str],
+    metadata_fields: Sequence[str] = (),
 ) -> Foreign:
     """Read a FiftyOne dataset that SliceLab didn't load.
 
@@ -57,6 +62,8 @@ def read_foreign(
         Field of the labels (Classification or Detections).
     prediction_fields
         By model name, the field of its predictions.
+    metadata_fields
+        Fields of plain values (texts, numbers, booleans) that become metadata columns.
 
     Returns
     -------
@@ -67,20 +74,24 @@ def read_foreign(
     NotFoundError
         No dataset or field of that name.
     LoadRefusedError
-        The label field is of another type.
+        A field is of another type.
     """
+    asked = label_field, dict(prediction_fields), list(metadata_fields)
     if not isinstance(dataset, str):
-        return _tables(dump(dataset, label_field, dict(prediction_fields)), label_field)
+        return _tables(dump(dataset, *asked), label_field)
     fiftyone = import_fiftyone(connection)
     if fiftyone.dataset_exists(dataset):
         found = fiftyone.load_dataset(dataset)
-        return _tables(dump(found, label_field, dict(prediction_fields)), label_field)
-    return _tables(_from_default_store(dataset, label_field, prediction_fields), label_field)
+        return _tables(dump(found, *asked), label_field)
+    return _tables(_from_default_store(dataset, *asked), label_field)
 
 
-def dump(dataset: fo.Dataset, label_field: str, prediction_fields: Mapping[str, str]) -> dict[str, Any]:
+def dump(
+    dataset: fo.Dataset, label_field: str, prediction_fields: Mapping[str, str], metadata_fields: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return what SliceLab reads of a dataset, as JSON values."""
     _check_fields(dataset, [label_field, *prediction_fields.values()])
+    _check_plain(dataset, metadata_fields)
     if dataset.count("metadata.width") < dataset.count():
         dataset.compute_metadata(progress=False)
     columns = {
@@ -92,26 +103,30 @@ def dump(dataset: fo.Dataset, label_field: str, prediction_fields: Mapping[str, 
     content: dict[str, Any] = dict(zip(columns, dataset.values(list(columns.values())), strict=True))
     content["labels"] = _labels(dataset, label_field)
     content["models"] = {model: _labels(dataset, name) for model, name in prediction_fields.items()}
+    content["metadata"] = {name: dataset.values(name) for name in metadata_fields}
     return content
 
 
-def write_dump(name: str, target: str, label_field: str, prediction_fields: str) -> None:
+def write_dump(name: str, target: str, label_field: str, prediction_fields: str, metadata_fields: str = "[]") -> None:
     """Write a dataset of the store that this process's FiftyOne is connected to as JSON."""
     import fiftyone
 
     if not fiftyone.dataset_exists(name):
         content: dict[str, Any] = {"there": fiftyone.list_datasets()}
     else:
-        content = dump(fiftyone.load_dataset(name), label_field, json.loads(prediction_fields))
+        found = fiftyone.load_dataset(name)
+        content = dump(found, label_field, json.loads(prediction_fields), json.loads(metadata_fields))
     Path(target).write_text(json.dumps(content))
 
 
-def _from_default_store(name: str, label_field: str, prediction_fields: Mapping[str, str]) -> dict[str, Any]:
+def _from_default_store(
+    name: str, label_field: str, prediction_fields: Mapping[str, str], metadata_fields: Sequence[str]
+) -> dict[str, Any]:
     """Read from FiftyOne's own store, in a process of its own: one process speaks with one database."""
     environment = {k: v for k, v in os.environ.items() if k not in ("FIFTYONE_DATABASE_URI", "SLICELAB_OWN_URI")}
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "dump.json"
-        arguments = [name, str(target), label_field, json.dumps(dict(prediction_fields))]
+        arguments = [name, str(target), label_field, json.dumps(dict(prediction_fields)), json.dumps(metadata_fields)]
         done = subprocess.run(
             [sys.executable, "-c", _EXPORT, *arguments], env=environment, capture_output=True, text=True, check=False
         )
@@ -140,6 +155,20 @@ def _check_fields(dataset: fo.Dataset, names: Sequence[str]) -> None:
             )
 
 
+def _check_plain(dataset: fo.Dataset, names: Sequence[str]) -> None:
+    import fiftyone as fo
+
+    schema = dataset.get_field_schema()
+    for name in names:
+        if name not in schema:
+            raise NotFoundError(f"Dataset {dataset.name!r} has no field {name!r}.{did_you_mean(name, schema)}")
+        if not isinstance(schema[name], (fo.StringField, fo.BooleanField, fo.IntField, fo.FloatField)):
+            raise LoadRefusedError(
+                f"Field {name!r} of dataset {dataset.name!r} is a {type(schema[name]).__name__}; groups are texts, "
+                "numbers or booleans."
+            )
+
+
 def _labels(dataset: fo.Dataset, name: str) -> dict[str, Any]:
     kind = dataset.get_field_schema()[name].document_type.__name__
     if kind == "Classification":
@@ -159,7 +188,7 @@ def _tables(content: dict[str, Any], label_field: str) -> Foreign:
     if others:
         raise InvalidInputError(f"The labels in {label_field!r} are {kind}, but the predictions are {others}.")
     keys = [str(k) for k in content["key"]]
-    frame = pd.DataFrame({"filepath": content["filepath"], "key": keys})
+    frame = pd.DataFrame({"filepath": content["filepath"], "key": keys, **content.get("metadata", {})})
     task: Task = "classification" if kind == "Classification" else "detection"
     if kind == "Classification":
         frame["label"] = pd.array(content["labels"]["label"], dtype=TEXT)

@@ -16,6 +16,7 @@ def read_table(stored: StoredSamples, info: DatasetInfo, label_field: str) -> Sa
         raise NotFoundError(
             f"Dataset {info.name!r} has no label field {label_field!r}.{did_you_mean(label_field, info.label_fields)}"
         )
+    group = info.group if info.group in info.metadata_columns else None
     is_classification = info.task == "classification"
     columns = ["key", "filepath", "sha256", "metadata.width", "metadata.height", *info.metadata_columns]
     *values, labels = read_columns(stored, [*columns, f"{label_field}.label" if is_classification else "_id"])
@@ -23,9 +24,9 @@ def read_table(stored: StoredSamples, info: DatasetInfo, label_field: str) -> Sa
     samples = pd.DataFrame(dict(zip(names, values, strict=True))).set_index("key")
     if is_classification:
         samples.insert(4, "label", pd.Series(labels, index=samples.index, dtype=TEXT))
-        return SampleTable(info.task, samples, empty_boxes(), info.classes)
+        return SampleTable(info.task, samples, empty_boxes(), info.classes, group)
     boxes = read_boxes(stored, label_field, samples, ids="label_id")
-    return SampleTable(info.task, samples, boxes, info.classes)
+    return SampleTable(info.task, samples, boxes, info.classes, group)
 
 
 def read_predictions(stored: StoredSamples, info: DatasetInfo, model: str) -> Predictions:

@@ -120,6 +120,19 @@ def test_workers_judge_classes_as_one_call_does(classes, tmp_path):
     assert len({str(Folder(tmp_path / "out").read(f"part-{i}").schema.types) for i in range(PARTS)}) == 1
 
 
+def test_labels_say_of_which_group_an_image_is():
+    """For boxes and classes, the same text for whole numbers in any type; without one the image is by itself."""
+    keys = ["a", "a", "b", "c"]
+    place = {"x": [0.0, 20.0, 0.0, 0.0], "y": [0.0] * 4, "width": [9.0] * 4, "height": [9.0] * 4}
+    boxes = pa.table({"key": keys, "label": ["cat"] * 4, **place, "group": [7.0, 7.0, 7.0, None]})
+    said = pa.table(SAID_BOX | {"key": ["c"]})
+    units = _evaluated(_Asked("detection", "v1", 0.5, 0.3), boxes, said).to_pandas().set_index("unit")
+    assert units.groupby("key")["group_id"].unique().map(list).to_dict() == {"a": ["7"], "b": ["7"], "c": ["c"]}
+    classes = pa.table({"key": ["a", "b"], "label": ["cat", "cat"], "group": [7, 8]})
+    units = _evaluated(_Asked("classification", "v1", 0.5, None), classes, pa.table(SAID)).to_pandas()
+    assert units["group_id"].tolist() == ["7", "8"]
+
+
 def test_changed_predictions_are_judged_again(classes, tmp_path):
     """Of five partitions only the one whose predictions changed."""
     asked = _Asked("classification", "v1", 0.5, None)
@@ -153,6 +166,11 @@ SAID_BOX = {**SAID, "x": [1.0], "y": [1.0], "width": [2.0], "height": [2.0]}
         (BOX | {"label": [None]}, SAID_BOX, "a labelled box needs a label"),
         (BOX | {"x": ["left"]}, SAID_BOX, "must be numbers"),
         (BOX | {"label_id": ["a#1"]}, SAID_BOX, "without '#'"),
+        (
+            {k: v * 2 for k, v in BOX.items()} | {"label_id": ["1", "2"], "group": ["g", "h"]},
+            SAID_BOX,
+            "one group only; of several are 'a'",
+        ),
         (BOX, SAID, "for classification, the samples are for detection"),
     ],
 )

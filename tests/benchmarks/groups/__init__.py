@@ -1,0 +1,1 @@
+"""Groups and near-duplicates found in real data sets."""
