@@ -24,9 +24,9 @@ from slicelab.evaluation import proportion_interval, wilson_interval
 
 SIZES = ("1", "2", "5", "10", "25", "50", "1 to 10", "1 to 50")
 CORRELATIONS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
-GROUPS = (10, 20, 30, 50, 100, 300, 1000, 2000)
-SHARES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
-BOOTSTRAPS = 40
+GROUPS = (10, 20, 50, 200, 2000)
+SHARES = (0.5, 0.7, 0.9, 0.95, 0.99)
+BOOTSTRAPS = 20
 LOW, HIGH, STRICT, WIDE = 0.93, 0.985, 0.035, 1.10
 
 
@@ -105,7 +105,7 @@ def run(cell: Cell, draws: int, seed: int) -> Cell:
         wilson += plain_low <= cell.share <= plain_high
         width, wide = width + high - low, wide + plain_high - plain_low
         holding += np.count_nonzero(sizes - k)
-        if i < BOOTSTRAPS and cell.groups <= 300:
+        if i < BOOTSTRAPS and cell.groups <= 200:
             tried += 1
             boot += resampled_covers(k, sizes, cell.share, random)
     return Cell(
