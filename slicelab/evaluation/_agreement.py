@@ -73,7 +73,7 @@ class Agreement:
         groups = f" in {self.n_groups} groups" if 0 < self.n_groups < self.n_units else ""
         return (
             f"{self.n_annotators} annotators, {self.n_units} units{groups} with two answers or more: "
-            f"{self.observed:.0%}{_ends(self.observed_interval, '.0%')} of the pairs agree, Krippendorff's alpha "
+            f"{self.observed:.0%} of the pairs agree{_ends(self.observed_interval, '.0%')}, Krippendorff's alpha "
             f"{self.alpha:.3f}{_ends(self.alpha_interval, '.3f')}, Fleiss' kappa {self.fleiss:.3f} "
             f"({self.fleiss_units} units){boxes}"
         )

@@ -144,7 +144,7 @@ class Part:
         """Ids of what fails, as far as the metric counts it; the highest loss first, then by id."""
         rows = self.rows[self._failures(name)]
         ids = self.whole.ids[rows]
-        order = np.lexsort((ids.astype(str), -self.whole.loss[rows]))
+        order = np.lexsort((ids.astype("U"), -self.whole.loss[rows]))
         return tuple(ids[order].tolist())
 
     def is_share(self, name: str) -> bool:
