@@ -164,6 +164,8 @@ def _load_torchscript(path: Path, preparation: Preparation) -> ModuleEmbedder:
 
 
 def _load_export(path: Path, preparation: Preparation) -> ModuleEmbedder:
+    import pickle
+
     import torch
 
     with zipfile.ZipFile(path) as archive:
@@ -177,7 +179,7 @@ def _load_export(path: Path, preparation: Preparation) -> ModuleEmbedder:
         with _weights_only():
             program = torch.export.load(path)
         module = program.module()
-    except (RuntimeError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except (pickle.UnpicklingError, RuntimeError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise SourceError(_unread(path, "torch.export", error)) from error
     batch, size = _declared(program)
     chosen = _chosen(preparation)

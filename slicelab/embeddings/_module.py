@@ -161,7 +161,8 @@ class ModuleEmbedder:
             if _alike(quick.embed(pixels), self.embed(pixels), self.precision):
                 return quick
         except Exception as error:  # noqa: BLE001 - whatever its compilers raise
-            reason = str(error).strip().split("\n")[0] or type(error).__name__
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+            reason = " ".join(lines[: 2 if lines[0].endswith(":") else 1])  # "backend='inductor' raised:", then what
         raise InvalidInputError(f"torch.compile can't be used with this module here: {reason} Leave out compiled=True.")
 
     def _agrees_with(self, other: Self, pixels: npt.NDArray[np.uint8]) -> bool:

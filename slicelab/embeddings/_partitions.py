@@ -13,7 +13,7 @@ from slicelab.core import SourceError, hash_value
 from slicelab.embeddings._compute import Described
 from slicelab.embeddings._decode import Broken
 from slicelab.embeddings._item import ImageItem
-from slicelab.partitions import Folder, partition_vectors
+from slicelab.partitions import Folder, has_vector, partition_vectors
 
 logger = logging.getLogger("slicelab")
 
@@ -62,11 +62,11 @@ def _table(items: Sequence[ImageItem], described: Described, dim: int) -> Any:
     units = {item.key: item.unit for item in reversed(items)}
     keys = list(dict.fromkeys(item.key for item in items))
     there = np.array([key in described.vectors for key in keys], bool)
-    rows = np.zeros((len(keys), dim), np.float32)
+    rows = np.full((len(keys), dim), np.nan, np.float32)
     if there.any():
         rows[there] = np.stack([described.vectors[key] for key in keys if key in described.vectors])
     broken = [described.broken.get(key) for key in keys]
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), dim, mask=pa.array(~there))
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), dim)
     return pa.table(
         {
             "key": pa.array(keys, pa.string()),
@@ -79,8 +79,10 @@ def _table(items: Sequence[ImageItem], described: Described, dim: int) -> Any:
 
 
 def _described(table: Any, wanted: Collection[str] | None) -> Described:
+    import pyarrow.compute as pc
+
     keys, _, rows = partition_vectors(table)
-    broken = table.filter(table.column("vector").is_null()).select(["key", "kind", "reason"]).to_pylist()
+    broken = table.filter(pc.invert(has_vector(table))).select(["key", "kind", "reason"]).to_pylist()
     return Described(
         {key: row for key, row in zip(keys, rows, strict=True) if wanted is None or key in wanted},
         {b["key"]: Broken(str(b["kind"]), str(b["reason"])) for b in broken if wanted is None or b["key"] in wanted},

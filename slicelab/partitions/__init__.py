@@ -3,7 +3,7 @@
 from slicelab.partitions._deal import Shared, cluster, deal, require_ray, share
 from slicelab.partitions._folder import Folder, file_system
 from slicelab.partitions._transform import transform
-from slicelab.partitions._vectors import partition_vectors, vector_partitions
+from slicelab.partitions._vectors import has_vector, partition_vectors, vector_partitions
 
 __all__ = [
     "Folder",
@@ -11,6 +11,7 @@ __all__ = [
     "cluster",
     "deal",
     "file_system",
+    "has_vector",
     "partition_vectors",
     "require_ray",
     "share",

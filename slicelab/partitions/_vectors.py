@@ -1,7 +1,7 @@
 """Partitions of vectors: one row per distinct picture.
 
 The columns are `key`, `unit` (the first that shows it), `vector` (fixed-size list of float32), and `kind` and `reason`
-of what is wrong where there is no vector.
+of what is wrong where there is no vector: NaN then, as pyarrow before 26 can't write lists that are null; null is read.
 """
 
 from __future__ import annotations
@@ -41,6 +41,13 @@ def vector_partitions(place: str | Path) -> Folder:
     return folder.below(below[0])
 
 
+def has_vector(table: pa.Table) -> pa.ChunkedArray:
+    """Return for each row of a partition, as bool, whether it holds a vector and not what is wrong with the picture."""
+    import pyarrow.compute as pc
+
+    return pc.and_(table.column("vector").is_valid(), table.column("kind").is_null())
+
+
 def partition_vectors(table: pa.Table) -> tuple[list[str], list[str], npt.NDArray[np.float32]]:
     """Return what a partition holds: keys (n,), units (n,) and vectors float32 (n, d); broken pictures are left out.
 
@@ -53,7 +60,7 @@ def partition_vectors(table: pa.Table) -> tuple[list[str], list[str], npt.NDArra
 
     if not set(table.column_names) >= COLUMNS or not pa.types.is_fixed_size_list(table.schema.field("vector").type):
         raise SourceError(f"it isn't a partition of vectors: its columns are {listed(table.column_names, 9)}.")
-    table = table.filter(table.column("vector").is_valid())
+    table = table.filter(has_vector(table))
     column = table.column("vector").combine_chunks()
     rows: npt.NDArray[np.float32] = column.flatten().to_numpy().reshape(-1, column.type.list_size)
     if rows.dtype != np.float32 or not np.isfinite(rows).all():

@@ -24,7 +24,8 @@ def write(place, name, keys, vectors, broken=()):
     """Write a partition as the embedding engine does; the broken have no vector."""
     dim = vectors.shape[1]
     mask = np.isin(keys, broken)
-    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), dim, mask=pa.array(mask))
+    vectors = np.where(mask[:, None], np.float32(np.nan), vectors)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), dim)
     nothing = [("unreadable-image" if b else None) for b in mask]
     table = pa.table(
         {

@@ -316,7 +316,7 @@ def test_pickles_inside_an_exported_program_are_not_run(net, tmp_path, monkeypat
     torch.save(Trap(), trap)
     with zipfile.ZipFile("good.pt2") as source, zipfile.ZipFile("bad.pt2", "w") as target:
         for entry in source.infolist():
-            poisoned = "sample_inputs" in entry.filename or entry.filename.endswith("weight_0")
+            poisoned = "sample_inputs" in entry.filename or entry.filename.endswith(("weight_0", ".pt"))
             target.writestr(entry, trap.getvalue() if poisoned else source.read(entry))
     with pytest.raises(SourceError):
         load_embedder(tmp_path / "bad.pt2")

@@ -68,6 +68,16 @@ def test_a_damaged_or_absent_source_is_named(tmp_path):
     assert Folder(tmp_path / "out").names() == []
 
 
+def test_a_broken_picture_has_no_vector():
+    """Whether its row holds NaN or null, as older partitions do."""
+    place = pa.array(np.array([1, 2, np.nan, np.nan], np.float32))
+    said = {"key": ["a", "b"], "unit": ["a", "b"], "kind": [None, "missing-image"], "reason": [None, "gone"]}
+    for mask in (None, pa.array([False, True])):
+        table = pa.table(said | {"vector": pa.FixedSizeListArray.from_arrays(place, 2, mask=mask)})
+        keys, _, rows = partition_vectors(table)
+        assert (keys, rows.tolist()) == (["a"], [[1, 2]])
+
+
 def test_vectors_that_are_not_finite_are_refused():
     """As are columns that aren't vectors."""
     rows = pa.FixedSizeListArray.from_arrays(pa.array(np.array([1, np.nan], np.float32)), 2)
