@@ -10,6 +10,7 @@
 #   make bench-relabel    label errors found by rank, beside cleanlab's rankings
 #   make bench       projection, data path, the whole journey, scale, embedding and Ray beside their peers (an hour or more)
 #   make bench-quick the data path, one round
+#   make bench-claims  coverage, false alarms and power where units share groups (an hour or more)
 #   make bench-discovery  slice discovery beside its peers (hours; what was done is kept, so it can be stopped)
 
 SHELL := /bin/bash
@@ -29,9 +30,9 @@ find_python = for p in python$(1) "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$(1).
 
 BENCH ?=
 
-.PHONY: bench bench-quick bench-discovery bench-explorer bench-relabel demo lab test test-lowest test-matrix doctor check pytest fix chromium clean help
+.PHONY: bench bench-claims bench-quick bench-discovery bench-explorer bench-relabel demo lab test test-lowest test-matrix doctor check pytest fix chromium clean help
 help:
-	@sed -n '3,13p' Makefile
+	@sed -n '3,16p' Makefile
 
 demo: $(READY)
 	$(BIN)/slicelab demo --out out
@@ -76,6 +77,12 @@ bench: $(READY)
 
 bench-quick: $(READY)
 	$(BIN)/python -m tests.benchmarks.performance data-path --rounds 1
+
+bench-claims: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.intervals
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.comparisons
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.discovery_null
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.gate.edits
 
 bench-explorer: $(READY) chromium
 	$(BIN)/python -m tests.benchmarks.explorer --out out/bench/explorer.md $(BENCH)
