@@ -32,7 +32,7 @@ BENCH ?=
 
 .PHONY: bench bench-claims bench-quick bench-discovery bench-explorer bench-relabel demo lab test test-lowest test-matrix doctor check pytest fix chromium clean help
 help:
-	@sed -n '3,16p' Makefile
+	@sed -n '3,14p' Makefile
 
 demo: $(READY)
 	$(BIN)/slicelab demo --out out
