@@ -128,7 +128,7 @@ def proportion_interval(
 
     A correlation can only be seen in groups that hold failures (or successes, where those are rarer). With e of them
     (again Kish's number) the excess is enlarged by a part that falls like 1 / e, more so for the end that lies
-    towards one half; and the correlation is taken for 0.5 to a part that is 0.4 to the power of their number: all of
+    towards one half; and the correlation is taken for 0.5 to a part that is 0.4 to the power of their number less a half: all of
     it where no group holds a failure. So a flawless result on a few large groups isn't taken for certain.
 
     These constants are held by a simulation, `python -m tests.benchmarks.intervals`: groups of 1 to 50 units, equal and
@@ -165,7 +165,7 @@ def _design_excess(k: Floats, m: Floats) -> tuple[float, float]:
     seen = max(_design_effect(k, m) - 1, 0.0)
     # Its variance where nothing is correlated is 2 size / n: what is no more than that noise counts for little.
     trust = seen**2 / (seen**2 + 0.8 * size / n)
-    unsure = 0.4 ** ((effective + holding) / 2)
+    unsure = 0.4 ** ((effective + holding) / 2 - 0.5)
     skew = abs(2 * share - 1)
     enlarged = [seen * trust * (1 + trust * (0.5 + each * skew) / effective) for each in (6, 2)]
     inner, outer = (each + max(assumed - each, 0.0) * unsure for each in enlarged)
