@@ -48,10 +48,15 @@ class OperatingPoint:
     confidence: float | dict[str, float] | None = field(hash=False)
     source: PointSource
 
+    @property
+    def where(self) -> str:
+        """Where it comes from, in words."""
+        return _WHERE[self.source]
+
     def __str__(self) -> str:
         if self.confidence is None:
-            return _WHERE[self.source]
-        return f"confidence {confidence_words(self.confidence)}, {_WHERE[self.source]}"
+            return self.where
+        return f"confidence {confidence_words(self.confidence)}, {self.where}"
 
 
 def check_confidence(
@@ -74,6 +79,11 @@ def check_confidence(
     InvalidInputError
         It is neither, or names a class that there isn't.
     """
+    if isinstance(value, str):
+        raise InvalidInputError(
+            f'The {what} must be a number from 0 to 1, or such numbers by class, {{"knife": 0.3, "*": 0.5}}; '
+            f"got the text {value!r}."
+        )
     if not isinstance(value, Mapping):
         return check_fraction(value, what)  # type: ignore[arg-type]
     if not value or not all(isinstance(name, str) for name in value):
@@ -87,8 +97,10 @@ def check_confidence(
     return {name: check_fraction(value[name], f"{what} of {name!r}") for name in sorted(value)}
 
 
-def confidence_by_class(confidence: Confidence, classes: Iterable[str]) -> npt.NDArray[np.float64]:
-    """Return the confidence of each of `classes`, in their order.
+def confidence_by_class(
+    confidence: Confidence, classes: Iterable[str], *, what: str = "confidence"
+) -> npt.NDArray[np.float64]:
+    """Return the confidence of each of `classes`, in their order; `what` is the word for the error message.
 
     Raises
     ------
@@ -103,7 +115,7 @@ def confidence_by_class(confidence: Confidence, classes: Iterable[str]) -> npt.N
     lacking = [name for name, value in zip(names, found.tolist(), strict=True) if value != value]
     if lacking:
         raise InvalidInputError(
-            f"The confidence is given per class, but not for {listed(lacking)}. Name every class that is predicted, "
+            f"The {what} is given per class, but not for {listed(lacking)}. Name every class that is predicted, "
             f'or give a number for all others under "{OTHER_CLASSES}".'
         )
     return found
@@ -122,13 +134,14 @@ def read_confidence(texts: Iterable[str]) -> float | dict[str, float] | None:
         name, sign, number = text.rpartition("=")
         name = name if sign else OTHER_CLASSES
         try:
-            value = check_fraction(float(number), "confidence")
+            value = check_fraction(float(number if name else text), "confidence")
         except ValueError as error:
             raise InvalidInputError(
                 f"A confidence reads like 0.4 or knife=0.3, with a number from 0 to 1; got {text!r}."
             ) from error
         if name in found:
-            raise InvalidInputError(f"The confidence of {name!r} is given twice: {found[name]:g} and {value:g}.")
+            whose = "all other classes" if name == OTHER_CLASSES else repr(name)
+            raise InvalidInputError(f"The confidence of {whose} is given twice: {found[name]:g} and {value:g}.")
         found[name] = value
     if not found:
         return None

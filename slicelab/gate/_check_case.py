@@ -55,7 +55,8 @@ class CaseChecks:
                 f"{_some(missing, 'member')} of {len(case.members)} without a label in the suite: {listed(missing)}."
             ]
         if self._hash(case) != case.content_hash:
-            return [f"Its {self._changed(case)} aren't those that were frozen: the content hash doesn't match."]
+            told = f"Its {self._changed(case)} aren't those that were frozen: the content hash doesn't match."
+            return [f"{told} If they are right as they are now, refreeze the suite in its dataset."]
         return [*self._media_problems(case), *self._label_problems(case)]
 
     def _hash(self, case: Case) -> str:

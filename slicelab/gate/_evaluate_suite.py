@@ -233,7 +233,9 @@ class ModelOnSuite:
             return
         if isinstance(self.point.confidence, dict):
             # Whether every class has one must not depend on which images the suite holds.
-            confidence_by_class(self.point.confidence, predictions.frame["label"].unique().tolist())
+            predicted = predictions.frame["label"].unique().tolist()
+            whose = f"operating point of {self.name!r} ({self.point.where})"
+            confidence_by_class(self.point.confidence, predicted, what=whose)
         self.units = detection_units(self._table, predictions, confidence=self.point.confidence)
         self._whole = Units(self.units)
         self.point = OperatingPoint(self.units.attrs["confidence"], self.point.source)
@@ -313,10 +315,10 @@ class ModelOnSuite:
     def _nothing(self, part: Part) -> str:
         frame = self._predictions.frame
         keys = frame.index if self.suite.task == "classification" else frame["key"]
-        named = f"they name images like {next(iter(keys))!r}" if len(keys) else "they have no row on them"
+        named = f"they name images like {next(iter(keys))!r}" if len(keys) else "they have no row at all"
         n = len(part.images)
         told = f"The predictions of {self.name!r} hold none of the case's {n} images: {named}, "
-        told += f"the case like {part.images[0]!r}."
+        told += f"the case names ones like {part.images[0]!r}."
         if self.suite.task == "classification" or self.suite.others == "suite":
             return told
         return f"{told} If it is right to find nothing on them, set the bar's min_predicted to 0."

@@ -28,7 +28,8 @@ class Explanation:
     Parameters
     ----------
     before, after
-        The results of the two runs.
+        The results of the two runs. Where the bar names another model their verdict is of the value alone, and `str`
+        leaves it out, but for "invalid".
     changed
         Which of `CAUSES` differ.
     shares
@@ -41,10 +42,16 @@ class Explanation:
     shares: Mapping[str, float]
 
     def __str__(self) -> str:
-        a, b = self.before, self.after
+        a, b = (_told(result) for result in (self.before, self.after))
         told = [f"{cause} {self.shares[cause]:+.4g}" for cause in self.changed]
         why = ", ".join(told) or "nothing changed"
-        return f"{a.case.name}: {a.verdict} {a.value:.4g} -> {b.verdict} {b.value:.4g}: {why}"
+        return f"{self.before.case.name}: {a} -> {b}: {why}"
+
+
+def _told(result: CaseResult) -> str:
+    """Say a verdict and its value; a bar that names another model has no verdict without it."""
+    verdict = "" if result.case.bar.against and result.verdict != "invalid" else f"{result.verdict} "
+    return f"{verdict}{result.value:.4g}"
 
 
 def what_changed(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
@@ -71,8 +78,8 @@ def explain_change(name: str, *, before: Run, after: Run, confidence: Confidence
         A share is the mean of what a cause adds over all orders in which the causes can come (Shapley's value), so
         that they sum to the change. A unit whose label only one of the suites knows keeps that label. Changed media
         by themselves move no number: what they did to the model lies in the predictions; changed groups move intervals
-        only. Of a changed metric only
-        the bar's metric can be replaced; where its code changed the share is NaN, as the old code isn't there.
+        only. Of a changed metric only the bar's metric can be replaced; where its code changed the share is NaN, as the
+        old code isn't there.
 
     Raises
     ------
@@ -117,7 +124,8 @@ def _run(run: Run, name: str, confidence: Confidence | None) -> tuple[CaseResult
     only = replace(suite, cases=(replace(cases[0], bar=judged),))
     report = run_suite(only, predictions, confidence=confidence)
     point = report.operating_points.get(predictions.model)
-    return report.results[0], None if point is None or point.source == "case" else point.confidence
+    result = replace(report.results[0], case=cases[0])
+    return result, None if point is None or point.source == "case" else point.confidence
 
 
 def _value(name: str, before: Run, after: Run, new: frozenset[str], confidence: Confidence | None) -> float:

@@ -22,6 +22,7 @@ from slicelab.core import (
     check_confidence,
     check_name,
     check_unique,
+    confidence_by_class,
     is_spurious,
     listed,
     top_k,
@@ -160,7 +161,7 @@ def make_suite(
     ------
     InvalidInputError
         A name occurs twice, a case belongs to another suite, its metric doesn't fit the task, or an operating point is
-        none (classification has none).
+        none (classification has none). `others` is given per class, and one of the table's classes has no number.
     """
     cases = tuple(cases)
     name = check_name(name, "name of the suite")
@@ -182,7 +183,7 @@ def make_suite(
         boxes=box_frame(table.boxes[table.boxes["key"].isin(keys)] if table.task == "detection" else NO_BOXES),
         categories=dict(categories or {}),
         operating_points=points,
-        others=None if others is None else check_confidence(others, "confidence of other models"),
+        others=None if others is None else _check_others(others, table.classes),
     )
 
 
@@ -230,3 +231,11 @@ def box_frame(boxes: pd.DataFrame, *, rounded: bool = True) -> pd.DataFrame:
     if rounded:
         frame[list(_CORNERS)] = hundredths(frame[list(_CORNERS)].to_numpy(np.float64))
     return frame.sort_values(["key", "label_id"], ignore_index=True)
+
+
+def _check_others(others: Confidence, classes: Iterable[str]) -> float | dict[str, float]:
+    """Check it now: a class without a number would only be seen when a model comes that predicts it."""
+    what = "confidence of other models"
+    checked = check_confidence(others, what)
+    confidence_by_class(checked, classes, what=what)
+    return checked

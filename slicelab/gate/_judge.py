@@ -118,8 +118,9 @@ def _more_to_decide(gap: float, side: float, *, n_units: int, n_groups: int | No
     n = n_groups if grouped and n_groups is not None else n_units
     # The interval narrows with the square root of n.
     more = max(math.ceil(n * (side / gap) ** 2) - n, 1)
-    what = f"groups (such as images) beside these {n:,}" if grouped else "units"
-    return f" About {more:,} more {what} would decide it, if the change stayed as it is."
+    what = _counted(more, "groups" if grouped else "units")
+    what += f" (such as images) beside {'this one' if n == 1 else f'these {n:,}'}" if grouped else ""
+    return f" About {what} would decide it, if the change stayed as it is."
 
 
 def units_to_decide(
@@ -183,7 +184,12 @@ def _advice(bar: Bar, value: float, needed: int | None, *, count: int, noun: str
         return f"An interval never reaches a bar of {_number_of(bar):g}: move it a little, or set strict=False."
     if needed is None:
         return f"No number of {noun} would decide, if the value stayed at {value:.4g}."
-    return f"About {max(needed - count, 1):,} more {noun} would decide it, if the value stayed at {value:.4g}."
+    return f"About {_counted(max(needed - count, 1), noun)} would decide it, if the value stayed at {value:.4g}."
+
+
+def _counted(more: int, noun: str) -> str:
+    """Say how many more: "1 more image", "1,200 more groups"."""
+    return f"{more:,} more {noun.removesuffix('s') if more == 1 else noun}"
 
 
 def _margin(bar: Bar, value: float) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from slicelab.core import (
     OWN_METRICS,
@@ -19,6 +20,7 @@ from slicelab.core import (
     Suite,
     SuiteReport,
     Verdict,
+    check_confidence,
     listed,
     lower_is_better,
     top_k,
@@ -83,12 +85,13 @@ def run_suite(
     SuiteError
         Predictions and suite are for different tasks.
     InvalidInputError
-        `labels` are for another task, an image is predicted twice, a predicted box has no confidence, or a predicted
-        class no operating point.
+        `labels` are for another task, an image is predicted twice, a predicted box has no confidence, a predicted
+        class has no operating point, or `confidence` names a class that there isn't.
     """
     start = time.perf_counter()
     if labels is not None and labels.task != suite.task:
         raise InvalidInputError(f"The suite {suite.name!r} is for {suite.task}, the labels are for {labels.task}.")
+    _check_given(confidence, suite, [predictions, *([] if against is None else [against])])
     checks = CaseChecks(suite, media=media, labels=labels)
     model = ModelOnSuite(suite, predictions, confidence=confidence)
     other = ModelOnSuite(suite, against, confidence=confidence) if against is not None else None
@@ -108,6 +111,13 @@ def run_suite(
         edited=suite.edited,
         content_hash=suite.content_hash,
     )
+
+
+def _check_given(confidence: Confidence | None, suite: Suite, predictions: Sequence[Predictions]) -> None:
+    """Refuse a confidence of a class that neither the suite nor the predictions know: it would change nothing."""
+    if isinstance(confidence, Mapping) and suite.task == "detection":
+        predicted = (p.frame["label"].unique() for p in predictions if p.task == "detection")
+        check_confidence(confidence, classes=dict.fromkeys([*suite.classes, *chain.from_iterable(predicted)]))
 
 
 def _judge_case(case: Case, *, checks: CaseChecks, model: ModelOnSuite) -> CaseResult:
@@ -168,7 +178,7 @@ def _tell_predicted(verdict: Verdict, reason: str, bar: Bar, *, n_images: int, n
     reason = f"{reason} {n_predicted} of {n_images} images have a predicted box."
     if bar.min_predicted is None or n_predicted >= bar.min_predicted * n_images - _TOLERANCE:
         return verdict, reason
-    reason = f"{reason} The bar wants it of at least {bar.min_predicted:.4g} of them."
+    reason = f"{reason} The bar wants one on a share of at least {bar.min_predicted:.4g}."
     return ("inconclusive" if verdict == "pass" else verdict), reason
 
 

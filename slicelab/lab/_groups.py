@@ -38,6 +38,8 @@ class Groups:
     def set(self, group: str | GroupProposal | pd.Series[str] | None, *, name: str = SUGGESTED) -> str | None:
         """Say which images aren't independent; it is kept with the dataset.
 
+        Cases are frozen with their groups: where these change a case is invalid until `Lab.suite(...).refreeze()`.
+
         Parameters
         ----------
         group
@@ -161,6 +163,8 @@ class Groups:
         from slicelab.discovery import split_leaks
 
         table = self._units.table()
+        if not isinstance(split, str):
+            raise InvalidInputError(f"The split is the name of a metadata column; got {type(split).__name__}.")
         check_group(split, table.metadata_columns, what="split")
         proposals = self._seen(embeddings=embeddings, progress=progress)
         if table.group is not None and table.group != split:

@@ -114,6 +114,10 @@ class Units:
                 f"A confidence belongs to boxes; {self._name!r} holds classifications, where every prediction counts. "
                 "Leave confidence= out."
             )
+        if isinstance(confidence, str) and confidence != "f1":
+            raise InvalidInputError(
+                f'The confidence must be a number from 0 to 1, such numbers by class, or "f1"; got {confidence!r}.'
+            )
         if confidence == "f1":
             level = detection_units(table, predictions).attrs["confidence"]
         else:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from slicelab.core import InvalidInputError, NotFoundError, Predictions, Task, did_you_mean, listed, now
+from slicelab.core import InvalidInputError, NotFoundError, Predictions, Task, did_you_mean, now
 
 if TYPE_CHECKING:
     from slicelab.store._records import Records
@@ -103,10 +103,8 @@ def check_group(group: str | None, columns: Sequence[str], *, what: str = "group
     """Return the name of a column (None: none), or raise `InvalidInputError` where there is none of that name."""
     if group is None or group in columns:
         return group
-    there = f"there are {listed(columns, 12)}" if columns else "there are none"
-    raise InvalidInputError(
-        f"The {what} must be a metadata column of the samples; got {group!r}, {there}.{did_you_mean(group, columns)}"
-    )
+    hint = did_you_mean(group, columns) or " There is none: give the samples one, or its values as a Series by key."
+    raise InvalidInputError(f"The {what} must be a metadata column of the samples; got {group!r}.{hint}")
 
 
 def record_of(info: DatasetInfo) -> dict[str, Any]:

@@ -194,6 +194,14 @@ def test_what_changed_is_explained(small):
     assert explain_change("c", before=before, after=before).changed == ()
 
 
+def test_a_bar_on_another_model_has_no_verdict_in_an_explanation(small):
+    """Without the other model there is none: the line says the two values alone."""
+    case = small.one_case(small.cats, Bar("accuracy", no_worse_than="v0"))
+    before, after = (case, small.right(small.cats, 40, model="v3")), (case, small.right(small.cats, 36))
+    told = str(explain_change("c", before=before, after=after))
+    assert told == "c: 1 -> 0.9: predictions -0.1"
+
+
 def test_a_change_of_members_is_told_from_one_of_the_model(small):
     keys = list(small.cats.samples.index)
     bar = Bar("accuracy", at_least=0.7)

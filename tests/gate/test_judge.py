@@ -72,7 +72,7 @@ def test_the_advice_holds(n, share, at_least, confidence):
         assert abs(value - at_least) < 1e-6
         return
     assert needed >= n
-    assert "more units" in reason
+    assert f"more unit{'' if needed <= n + 1 else 's'} would" in reason
     times = math.ceil(needed / n)
     low, high = binomtest(k * times, n * times).proportion_ci(confidence, method="exact" if k in (0, n) else "wilsoncc")
     assert low >= at_least - 1e-6 or high <= at_least + 1e-6
@@ -92,6 +92,12 @@ def test_more_groups_are_asked_for_where_groups_are_missing():
     assert "About 60 more groups (such as images)" in judge_change(bar, **told, n_units=1000, n_groups=20)[1]
     for n_groups in (20, None):
         assert "About 60 more units" in judge_change(bar, **told, n_units=20, n_groups=n_groups)[1]
+
+
+def test_one_more_image_is_one_image():
+    """The number of what would decide agrees with its word."""
+    told = {"value": 0.8462, "interval": (0.6409, 0.95003), "n_units": 26, "n_groups": 15, "noun": "images"}
+    assert "About 1 more image would" in judge(Bar("recall", at_least=0.95), **told)[1]
 
 
 def test_a_change_without_an_interval_decides_nothing():

@@ -95,10 +95,27 @@ def test_confidences_are_read_as_people_write_them(texts, read):
     assert read_confidence(texts) == read
 
 
-@pytest.mark.parametrize("texts", [["high"], ["1.5"], ["nan"], ["0.4", "0.5"], ["knife="]])
+@pytest.mark.parametrize("texts", [["high"], ["1.5"], ["nan"], ["0.4", "0.5"], ["knife="], ["=0.3"]])
 def test_what_is_no_confidence_is_told(texts):
     with pytest.raises(InvalidInputError, match="confidence"):
         read_confidence(texts)
+
+
+def test_a_class_that_nobody_knows_is_refused(belts, found):
+    """A class neither labelled nor predicted is a slip: it would change nothing."""
+    suite = suite_of(belts, {"c": ["a", "b"]})
+    with pytest.raises(InvalidInputError, match="Did you mean 'dog'"):
+        run_suite(suite, found, confidence={"dgo": 0.5, "*": 0.5})
+    assert result(run_suite(suite, found, confidence={"dog": 0.5, "*": 0.5})).verdict != "invalid"
+
+
+def test_a_class_without_a_number_is_told_with_whose_it_is(belts, found):
+    """Of models that the suite doesn't know when it is made; of one that it knows when a box of the class comes."""
+    with pytest.raises(InvalidInputError, match=r"other models is given per class, but not for 'dog'"):
+        suite_of(belts, {"c": ["a", "b"]}, others={"cat": 0.5})
+    known = suite_of(belts, {"c": ["a", "b"]}, operating_points={"v4": {"cat": 0.5}})
+    with pytest.raises(InvalidInputError, match=r"'v4' \(as it stands in the suite\) .* not for 'dog'"):
+        run_suite(known, found)
 
 
 def test_the_file_keeps_it(belts, found, tmp_path):

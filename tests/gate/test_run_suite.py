@@ -329,7 +329,7 @@ def test_predictions_of_other_images_are_invalid(small, belts):
     assert "'images/a.jpg'" in result.reason
     nothing = only(run_suite(suite, small.detections([])))
     assert nothing.verdict == "invalid"
-    assert "they have no row on them" in nothing.reason
+    assert "they have no row at all" in nothing.reason
 
 
 def test_a_box_without_confidence_is_an_error(small, belts, found):

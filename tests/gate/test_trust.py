@@ -93,7 +93,7 @@ def half(small):
     [
         (None, "pass", "10 of 20 images have a predicted box."),
         (0.5, "pass", "10 of 20 images have a predicted box."),
-        (0.51, "inconclusive", "10 of 20 images have a predicted box. The bar wants it of at least 0.51 of them."),
+        (0.51, "inconclusive", "10 of 20 images have a predicted box. The bar wants one on a share of at least 0.51."),
     ],
 )
 def test_images_without_a_box_are_told(small, half, tmp_path, least, verdict, told):
@@ -116,7 +116,7 @@ def test_a_share_of_images_is_asked_of_comparisons_too(small, half):
     suite = small.one_case(table, Bar("precision", no_worse_than="v3", margin=0.1, min_predicted=0.9))
     result = run_suite(suite, said, against=replace(said, model="v3")).results[0]
     assert result.verdict == "inconclusive"
-    assert "The bar wants it of at least 0.9" in result.reason
+    assert "The bar wants one on a share of at least 0.9" in result.reason
 
 
 @pytest.mark.parametrize(("least", "verdict"), [(None, "invalid"), (0.0, "pass"), (0.1, "invalid")])

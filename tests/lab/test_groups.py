@@ -109,6 +109,8 @@ def test_a_column_that_is_not_there_is_refused(load_videos, videos):
         videos.groups.set("scans")
     with pytest.raises(InvalidInputError, match="split must be a metadata column"):
         videos.groups.leaks("fold", progress=False)
+    with pytest.raises(InvalidInputError, match="got NoneType"):
+        videos.groups.leaks(None, progress=False)
     with pytest.raises(InvalidInputError, match="got int"):
         videos.groups.set(3)
     with pytest.raises(NotFoundError, match="first 'none'"):

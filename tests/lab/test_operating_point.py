@@ -94,6 +94,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_kept(lab):
         ({"bolt": 0.5}, "not for 'nut'"),
         ({"blot": 0.5, "*": 0.4}, "Did you mean 'bolt'"),
         ("best", "from 0 to 1"),
+        ("F1", 'or "f1"'),
     ]
     for confidence, told in wrong:
         with pytest.raises(InvalidInputError, match=told):
