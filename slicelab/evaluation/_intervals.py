@@ -128,8 +128,8 @@ def proportion_interval(
 
     A correlation can only be seen in groups that hold failures (or successes, where those are rarer). With e of them
     (again Kish's number) the excess is enlarged by a part that falls like 1 / e, more so for the end that lies
-    towards one half; and the correlation is taken for 0.5 to a part that is 0.4 to the power of their number less a half: all of
-    it where no group holds a failure. So a flawless result on a few large groups isn't taken for certain.
+    towards one half; and the correlation is taken for 0.5 to a part that is 0.4 to the power of their number less a
+    half: all of it where no group holds a failure. So a flawless result on a few large groups isn't taken for certain.
 
     These constants are held by a simulation, `python -m tests.benchmarks.intervals`: groups of 1 to 50 units, equal and
     unequal, correlations up to 0.5, shares from 0.5 to 0.99. Where whole groups fail together, and fewer than about
