@@ -40,6 +40,10 @@ def own_value(
     groups
         As in `metric_value`.
 
+    Returns
+    -------
+    MetricValue; value and interval NaN where the function returns no finite number, the interval of one group NaN.
+
     Raises
     ------
     InvalidInputError
@@ -52,7 +56,10 @@ def own_value(
         return MetricValue(math.nan, math.nan, math.nan, n, failures)
     draws = np.array([_call(name, units.iloc[rows]) for rows in _resamples(units, images, groups)])
     n_groups = int(image_group_codes(pd.Index(list(images), dtype=object), units, groups).max(initial=-1)) + 1
-    interval = group_interval(value, draws, n=n_groups, confidence=confidence)
+    # Of one group nothing is known: every draw is the same.
+    interval = (math.nan, math.nan)
+    if n_groups > 1:
+        interval = group_interval(value, draws, n=n_groups, confidence=confidence)
     return MetricValue(value, *interval, n, failures, len(np.unique(group_codes(units, groups)[members])))
 
 

@@ -1,5 +1,7 @@
 """Bars that are another model's value, and metrics beside the plain shares."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -168,6 +170,14 @@ def test_a_metric_of_ones_own(small, tmp_path, own):
     result = only(run_suite(loaded, mine))
     assert result.verdict == "invalid"
     assert "changed since the bar was set" in result.reason
+
+
+def test_a_metric_of_ones_own_proves_nothing_on_one_group(small, own):
+    """Forty scans of one patient: every resample is the same, which is no certainty."""
+    table = replace(small.cats, samples=small.cats.samples.assign(patient="p"), group="patient")
+    result = only(run_suite(small.one_case(table, Bar("mean_loss", at_most=0.5)), small.right(table, 36)))
+    assert (result.verdict, result.n_groups) == ("inconclusive", 1)
+    assert "no interval: more groups would tell" in result.reason
 
 
 def test_a_metric_that_raises_makes_its_case_invalid(small, own):
