@@ -71,8 +71,8 @@ def explain_change(name: str, *, before: Run, after: Run, confidence: Confidence
         A share is the mean of what a cause adds over all orders in which the causes can come (Shapley's value), so
         that they sum to the change. A unit whose label only one of the suites knows keeps that label. Changed media
         by themselves move no number: what they did to the model lies in the predictions; changed groups move intervals
-        only. Of a changed metric only
-        the bar's metric can be replaced; where its code changed the share is NaN, as the old code isn't there.
+        only. Of a changed metric only the bar's metric can be replaced; where its code changed the share is NaN, as the
+        old code isn't there.
 
     Raises
     ------
@@ -129,6 +129,8 @@ def _value(name: str, before: Run, after: Run, new: frozenset[str], confidence: 
     table = _table(known, other, members)
     if bar.against is not None:
         bar = replace(bar, no_worse_than=None, improves_on=None, margin=0.0, at_least=0.0)
+    if known.task == "detection":  # a value is wanted, not a verdict; older suites asked for no box either
+        bar = replace(bar, min_predicted=0.0)
     case = freeze_case(name, suite=known.name, members=members, table=table, bar=bar)
     predictions = (after if "predictions" in new else before)[1]
     return run_suite(make_suite(known.name, [case], table), predictions, confidence=confidence).results[0].value
