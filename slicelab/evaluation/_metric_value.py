@@ -101,8 +101,8 @@ def metric_value(
     with 200 resamples.
 
     Where every resample gives the same value the bootstrap knows nothing, so the interval is Wilson's for that share
-    of `n_groups`, and Garwood's for `false_positives_per_image`. A user's own metric has no interval (NaN) on one
-    group, of which nothing is known.
+    of `n_groups`, and Garwood's for `false_positives_per_image`. A user's own metric has no interval (NaN) then
+    on one group, or where its value isn't in [0, 1].
 
     `n_units` and `n_failures` are members (objects) and failures among them; for `precision` predicted boxes and
     those that aren't tp; for `false_positives_per_image` images and those with such a box. `n_groups` is the number of

@@ -180,6 +180,16 @@ def test_a_metric_of_ones_own_proves_nothing_on_one_group(small, own):
     assert "no interval: more groups would tell" in result.reason
 
 
+def test_a_metric_of_ones_own_is_not_certain_where_all_are_alike(small, own):
+    """Five images with a loss of 0.1 each: every resample is the same, which proves no bar at 0.11."""
+    bar = Bar("mean_loss", at_most=0.11)
+    few = small.table({f"{i}": "cat" for i in range(5)})
+    result = only(run_suite(small.one_case(few, bar), small.right(few, 5)))
+    assert result.value == pytest.approx(0.1)
+    assert result.verdict == "inconclusive"
+    assert result.interval[1] > 0.4
+
+
 def test_a_metric_that_raises_makes_its_case_invalid(small, own):
     @metric("mean_loss")
     def broken(units):
