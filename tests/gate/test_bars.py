@@ -172,6 +172,17 @@ def test_a_metric_of_ones_own(small, tmp_path, own):
     assert "changed since the bar was set" in result.reason
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "f1", "recall"])
+def test_no_difference_on_five_images_proves_nothing(small, metric):
+    """Two models that are right on five images may differ on the next one: not yet "no worse", whatever the metric."""
+    few = small.table({f"{i}": "cat" for i in range(5)})
+    suite = small.one_case(few, Bar(metric, no_worse_than="v3", margin=0.01))
+    result = only(run_suite(suite, small.right(few, 5), against=small.right(few, 5, model="v3")))
+    assert (result.verdict, result.change) == ("inconclusive", 0.0)
+    assert result.change_interval[0] < -0.3
+    assert result.change_interval[1] > 0.3
+
+
 def test_a_metric_of_ones_own_proves_nothing_on_one_group(small, own):
     """Forty scans of one patient: every resample is the same, which is no certainty."""
     table = replace(small.cats, samples=small.cats.samples.assign(patient="p"), group="patient")
