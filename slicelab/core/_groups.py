@@ -76,7 +76,8 @@ def group_codes(units: pd.DataFrame, groups: Mapping[str, str] | pd.Series | Non
     units
         A units frame.
     groups
-        The group of each image by its key. None: the column `group_id` of `units`, and without one the image (`key`).
+        The group of each image by its key. None: the column `group_id` of `units`. The image itself (`key`) where there
+        is neither, or the group is missing.
 
     Returns
     -------
@@ -87,6 +88,8 @@ def group_codes(units: pd.DataFrame, groups: Mapping[str, str] | pd.Series | Non
         named = named.fillna(units["key"])
     else:
         named = units[GROUP_ID] if GROUP_ID in units else units["key"]
+        if named.hasnans:
+            named = named.fillna(units["key"])
     return np.asarray(pd.factorize(named)[0], dtype=np.int64)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from slicelab.core import TEXT, Box, InvalidInputError, listed
 from slicelab.evaluation._group_boxes import SAME_OBJECT, group_boxes, pair_boxes
-from slicelab.evaluation._intervals import bootstrap_interval, proportion_interval
+from slicelab.evaluation._intervals import group_interval, proportion_interval, resampled_statistic
 
 NOTHING = ""
 """What somebody said of an object that others drew and he or she didn't."""
@@ -90,7 +90,7 @@ def agreement(answers: pd.DataFrame) -> Agreement:
     ----------
     answers
         One row per answer with the columns `unit`, `annotator`, `label` (text); nobody answers a unit twice. With a
-        column `group`: units of one group aren't independent; else every unit is a group of its own.
+        column `group`: units of one group aren't independent; a unit without one, or without that column, is by itself.
 
     Raises
     ------
@@ -209,14 +209,20 @@ def _counts(answers: pd.DataFrame) -> npt.NDArray[np.int64]:
 def _unit_groups(answers: pd.DataFrame) -> npt.NDArray[np.int64]:
     """Return the group of each unit in the order of `_counts`, int64 from 0."""
     column = "group" if "group" in answers else "unit"
-    named = answers.groupby("unit")[column].first()
-    return np.asarray(pd.factorize(named)[0], dtype=np.int64)
+    return _numbered(answers.groupby("unit")[column].first())
 
 
 def _probe_groups(probes: pd.DataFrame) -> npt.NDArray[np.int64]:
     column = next((c for c in ("group", "key") if c in probes), None)
-    named = np.arange(len(probes)) if column is None else probes[column]
-    return np.asarray(pd.factorize(named)[0], dtype=np.int64)
+    return np.arange(len(probes)) if column is None else _numbered(probes[column])
+
+
+def _numbered(groups: pd.Series) -> npt.NDArray[np.int64]:
+    """Return the number of each group, int64 from 0; a missing value is a group of its own."""
+    codes = np.asarray(pd.factorize(groups)[0], dtype=np.int64)
+    missing = np.flatnonzero(codes < 0)
+    codes[missing] = codes.max(initial=-1) + 1 + np.arange(len(missing))
+    return codes
 
 
 def _share_interval(k: npt.ArrayLike, n: npt.ArrayLike, groups: npt.NDArray[np.int64]) -> tuple[float, float]:
@@ -225,14 +231,18 @@ def _share_interval(k: npt.ArrayLike, n: npt.ArrayLike, groups: npt.NDArray[np.i
 
 
 def _alpha_interval(counts: npt.NDArray[np.int64], groups: npt.NDArray[np.int64]) -> tuple[float, float]:
-    """Return the bootstrap interval of Krippendorff's alpha, (nan, nan) of one group or one label."""
+    """Return the bootstrap interval of Krippendorff's alpha; (nan, nan) of one group, one label or no disagreement."""
     if groups.max() < 1 or (counts.sum(axis=0) > 0).sum() < 2:
         return _NOTHING_KNOWN
     n = counts.sum(axis=1)
     unlike = (n**2 - (counts**2).sum(axis=1)) / (n - 1)
     sums = np.zeros((int(groups.max()) + 1, 1 + counts.shape[1]))
     np.add.at(sums, groups, np.column_stack([unlike, counts]))
-    return bootstrap_interval(sums, _alpha_of)
+    if not unlike.any():  # every draw is 1: the bootstrap knows nothing
+        return _NOTHING_KNOWN
+    value = float(_alpha_of(sums.sum(axis=0)[None])[0])
+    low, high = group_interval(value, resampled_statistic(sums, _alpha_of), n=len(sums))
+    return low, min(high, 1.0)
 
 
 def _alpha_of(sums: Floats) -> Floats:

@@ -283,10 +283,10 @@ def group_interval(value: float, draws: Floats, *, n: int, confidence: float = 0
     sqrt(n / (n - 1)), lies further out than the normal distribution.
     """
     low, high = percentile_interval(draws, confidence=confidence)
-    if n > 1:
-        tail = 0.5 + _checked(confidence) / 2
-        stretch = math.sqrt(n / (n - 1)) * _t_quantile(tail, n - 1) / NormalDist().inv_cdf(tail)
-        low, high = value - stretch * (value - low), value + stretch * (high - value)
+    n = max(n, 2)  # of one group that holds something beside others that don't, draws may differ
+    tail = 0.5 + _checked(confidence) / 2
+    stretch = math.sqrt(n / (n - 1)) * _t_quantile(tail, n - 1) / NormalDist().inv_cdf(tail)
+    low, high = value - stretch * (value - low), value + stretch * (high - value)
     return min(low, value), max(high, value)
 
 

@@ -56,8 +56,9 @@ def detection_value(
         if math.isnan(value):
             return MetricValue(math.nan, math.nan, math.nan, n, n - k)
         draws = resampled_statistic(by_class, partial(macro_of, name))
-        interval = share_interval(value, draws, n=len(counts), confidence=confidence)
-        return MetricValue(value, *interval, n, n - k, groups_with(counts[:, 0]))
+        n_groups = groups_with(counts[:, 0])
+        interval = share_interval(value, draws, n=n_groups, confidence=confidence)
+        return MetricValue(value, *interval, n, n - k, n_groups)
     if name == "false_positives_per_image":
         return _false_positives(chosen, counts, confidence)
     return _MEASURES[name](counts, confidence)
@@ -175,21 +176,20 @@ def average_precisions(
     draws = np.concatenate([ranked.average_precision(w) for w in weights])
     counts = sums_by_group(chosen.counts(), chosen.groups)
     return {
-        name: _with_bootstrap(
-            nan_mean(draws.mean(axis=1) if name == "map" else draws[:, 0]), n_groups, counts, confidence
-        )
+        name: _with_bootstrap(nan_mean(draws.mean(axis=1) if name == "map" else draws[:, 0]), counts, confidence)
         for name in names
     }
 
 
-def _with_bootstrap(draws: npt.NDArray[np.float64], n_groups: int, counts: Floats, confidence: float) -> MetricValue:
+def _with_bootstrap(draws: npt.NDArray[np.float64], counts: Floats, confidence: float) -> MetricValue:
     """Put value (the first) and resamples (the rest) of a share together."""
     n, hits = counts[:, :2].sum(axis=0).astype(int).tolist()
     value = float(draws[0])
     if math.isnan(value):
         return MetricValue(math.nan, math.nan, math.nan, n, n - hits)
+    n_groups = groups_with(counts[:, 0])
     interval = share_interval(value, draws[1:], n=n_groups, confidence=confidence)
-    return MetricValue(value, *interval, n, n - hits, groups_with(counts[:, 0]))
+    return MetricValue(value, *interval, n, n - hits, n_groups)
 
 
 def _image_keys(members: set[str], known: set[str]) -> set[str]:
@@ -260,8 +260,9 @@ def _f1(counts: Floats, confidence: float) -> MetricValue:
     if math.isnan(value):
         return MetricValue(math.nan, math.nan, math.nan, n, n - k)
     draws = resampled_statistic(counts, f1_of)
-    interval = share_interval(value, draws, n=len(counts), confidence=confidence)
-    return MetricValue(value, *interval, n, n - k, groups_with(counts[:, 0]))
+    n_groups = groups_with(counts[:, 0])
+    interval = share_interval(value, draws, n=n_groups, confidence=confidence)
+    return MetricValue(value, *interval, n, n - k, n_groups)
 
 
 def _false_positives(chosen: Selection, counts: Floats, confidence: float) -> MetricValue:

@@ -101,7 +101,8 @@ def metric_value(
     with 200 resamples.
 
     Where every resample gives the same value the bootstrap knows nothing, so the interval is Wilson's for that share
-    of so many groups, and Garwood's for `false_positives_per_image`.
+    of `n_groups`, and Garwood's for `false_positives_per_image`. A user's own metric has no interval (NaN) then
+    on one group, or where its value isn't in [0, 1].
 
     `n_units` and `n_failures` are members (objects) and failures among them; for `precision` predicted boxes and
     those that aren't tp; for `false_positives_per_image` images and those with such a box. `n_groups` is the number of
@@ -218,8 +219,9 @@ def _confidence_value(
     if math.isnan(value):
         return MetricValue(math.nan, math.nan, math.nan, n, failures)
     draws = resampled_statistic(sums, statistic)
-    interval = share_interval(value, draws, n=len(sums), confidence=confidence)
-    return MetricValue(value, *interval, n, failures, int(np.count_nonzero(sums[:, -1])))
+    n_groups = int(np.count_nonzero(sums[:, -1]))  # images without any prediction say nothing
+    interval = share_interval(value, draws, n=n_groups, confidence=confidence)
+    return MetricValue(value, *interval, n, failures, n_groups)
 
 
 def _macro(

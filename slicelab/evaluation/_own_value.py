@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from slicelab.core import OWN_METRICS, InvalidInputError, group_codes, image_group_codes
-from slicelab.evaluation._intervals import MetricValue, group_interval
+from slicelab.evaluation._intervals import MetricValue, group_interval, share_interval
 
 OWN_RESAMPLES = 200
 
@@ -40,6 +40,11 @@ def own_value(
     groups
         As in `metric_value`.
 
+    Returns
+    -------
+    MetricValue; value and interval NaN where the function returns no finite number. Where every resample gives the same
+    value the interval is that of such a share of so many groups; NaN if there is one group, or it isn't in [0, 1].
+
     Raises
     ------
     InvalidInputError
@@ -52,8 +57,13 @@ def own_value(
         return MetricValue(math.nan, math.nan, math.nan, n, failures)
     draws = np.array([_call(name, units.iloc[rows]) for rows in _resamples(units, images, groups)])
     n_groups = int(image_group_codes(pd.Index(list(images), dtype=object), units, groups).max(initial=-1)) + 1
+    held = len(np.unique(group_codes(units, groups)[members]))
     interval = group_interval(value, draws, n=n_groups, confidence=confidence)
-    return MetricValue(value, *interval, n, failures, len(np.unique(group_codes(units, groups)[members])))
+    if not interval[1] - interval[0] > 1e-12:  # all draws are the same: the bootstrap knows nothing
+        interval = (math.nan, math.nan)
+        if held > 1 and 0 <= value <= 1:
+            interval = share_interval(value, draws, n=held, confidence=confidence)
+    return MetricValue(value, *interval, n, failures, held)
 
 
 def _call(name: str, units: pd.DataFrame) -> float:

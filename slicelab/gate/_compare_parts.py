@@ -110,8 +110,10 @@ def _sums(name: str, part: Part, baseline: Part) -> tuple[Floats, Floats, Callab
     statistics: dict[str, Callable[[Floats], Floats]] = {
         "precision": _precision,
         "f1": f1_of,
-        "false_positives_per_image": partial(_wrong, n=len(mine)),
+        "false_positives_per_image": _wrong,
     }
+    if name == "false_positives_per_image":  # groups that are drawn differ in how many images they have
+        mine, base = (np.hstack([counts, np.ones((len(counts), 1))]) for counts in (mine, base))
     return mine, base, statistics[name]
 
 
@@ -154,8 +156,8 @@ def _precision(sums: Floats) -> Floats:
     return share
 
 
-def _wrong(sums: Floats, *, n: int) -> Floats:
-    rate: Floats = (sums[:, 2] - sums[:, 3]) / n
+def _wrong(sums: Floats) -> Floats:
+    rate: Floats = (sums[:, 2] - sums[:, 3]) / sums[:, 4]
     return rate
 
 

@@ -137,6 +137,8 @@ def _value(name: str, before: Run, after: Run, new: frozenset[str], confidence: 
     table = _table(known, other, members)
     if bar.against is not None:
         bar = replace(bar, no_worse_than=None, improves_on=None, margin=0.0, at_least=0.0)
+    if known.task == "detection":  # a value is wanted, not a verdict; older suites asked for no box either
+        bar = replace(bar, min_predicted=0.0)
     case = freeze_case(name, suite=known.name, members=members, table=table, bar=bar)
     predictions = (after if "predictions" in new else before)[1]
     return run_suite(make_suite(known.name, [case], table), predictions, confidence=confidence).results[0].value

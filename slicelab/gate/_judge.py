@@ -31,7 +31,7 @@ def judge(
     n_units
         Units that were judged.
     share
-        Whether the value is a share of the units, with Wilson's corrected interval.
+        Whether the value is a share of the units, with the interval of `proportion_interval`.
     n_groups
         How many groups the units come from; None, or as many as units: they are independent.
     noun
@@ -47,7 +47,7 @@ def judge(
     if not math.isfinite(value):
         return "invalid", f"{bar.metric} can't be computed on these {n_units} units."
     verdict, reason = _judge_interval(bar, value, interval) if bar.strict else _judge_value(bar, value)
-    if verdict == "inconclusive":
+    if verdict == "inconclusive" and all(map(math.isfinite, interval)):
         grouped = n_groups is not None and n_groups < n_units
         count, what = (n_groups or 0, noun) if grouped else (n_units, "units")
         needed = units_to_decide(bar, value=value, interval=interval, n_units=count, share=share, grouped=grouped)
@@ -169,7 +169,7 @@ def _judge_value(bar: Bar, value: float) -> tuple[Verdict, str]:
 def _judge_interval(bar: Bar, value: float, interval: tuple[float, float]) -> tuple[Verdict, str]:
     low, high = interval
     if not (math.isfinite(low) and math.isfinite(high)):
-        return "inconclusive", f"{bar.metric} is {value:.4g}, but has no interval."
+        return "inconclusive", f"{bar.metric} is {value:.4g}, but has no interval: more groups would tell."
     shown = f"{low:.4g} to {high:.4g}"
     worst, best = sorted((_margin(bar, low), _margin(bar, high)))
     if worst >= -_TOLERANCE:

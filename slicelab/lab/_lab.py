@@ -443,7 +443,7 @@ class Lab:
         options
             As `slicelab.widgets.Explorer`.
         """
-        from slicelab.evaluation import who_fails
+        from slicelab.evaluation import proportion_interval, who_fails
         from slicelab.widgets import Explorer
 
         if embeddings == DEFAULT and not self.has_embeddings():
@@ -464,6 +464,7 @@ class Lab:
             candidates=list(self._found.get(model) or ()),
             model=model,
             failures=failures,
+            interval=proportion_interval,
             **options,
         )
         if loop is not None and unfinished:

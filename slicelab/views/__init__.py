@@ -15,11 +15,12 @@ from slicelab.views._selection import (
     rows_of,
     selection_line,
 )
-from slicelab.views._slices_frame import SliceRows, slices_frame
+from slicelab.views._slices_frame import Interval, SliceRows, slices_frame
 from slicelab.views._still import explorer_html, map_png
 
 __all__ = [
     "ORDERS",
+    "Interval",
     "MapLayers",
     "Ordering",
     "Rows",

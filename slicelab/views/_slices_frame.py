@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import sqrt
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from slicelab.core import Candidate, Slice
+from slicelab.core import Candidate, Slice, group_codes
 from slicelab.views._selection import Rows, caption, check_units, rows_in
 
 COLUMNS = (
@@ -19,12 +19,16 @@ COLUMNS = (
     "status", "rule", "description", "version",
 )  # fmt: skip
 
+Interval = Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], tuple[float, float]]
+"""Of a share: successes and units of each group, (n_groups,), to its ends."""
+
 
 def slices_frame(
     slices: Iterable[Candidate | Slice],
     units: pd.DataFrame,
     failures: pd.DataFrame | None = None,
     *,
+    interval: Interval | None = None,
     dismissed: Sequence[str] = (),
     kept_as: Sequence[str] = (),
 ) -> pd.DataFrame:
@@ -38,6 +42,9 @@ def slices_frame(
         The units frame.
     failures
         One bool column per model, index as `units`: each makes a column "failures of <model>", the rate there.
+    interval
+        Of the failure rate of a slice some of whose members share a group (`group_id`, else the image), such as
+        `slicelab.evaluation.proportion_interval`. None: `low` and `high` are NaN there.
     dismissed
         For each of `slices` why a person dismissed it ("": nobody did); its status is "dismissed" then.
     kept_as
@@ -45,15 +52,16 @@ def slices_frame(
 
     Returns
     -------
-    Columns `name` (a candidate without one: "candidate 3", counted from 1), `size`, `failures`, `failure_rate`,
-    `low`, `high` (95 % interval: of a candidate its own, of a slice Wilson's), `base_rate` (failure rate of what the
-    slice is compared with: of a candidate the population in which it was searched; of a slice its members' classes,
-    among labelled units, or among predicted boxes for members without a label), `lift` (failure rate over that; NaN
-    where nothing there fails), `q_value` and `stability` (NaN for slices), `confusion` (the most frequent one among its
-    failures), `status` ("candidate", "confirmed" or "slice"; "boundary", "small" and "lead" are candidates of that
-    kind; "dismissed", "kept"), `rule`, `description` and `version` (0 for candidates).
+    Columns `name` (a candidate without one: "candidate 3", counted from 1), `size`, `failures`, `failure_rate`, `low`,
+    `high` (95 % interval: of a candidate its own, of a slice Wilson's where each member is a group of its own, else
+    that of `interval`), `base_rate` (failure rate of what the slice is compared with: of a candidate the population in
+    which it was searched; of a slice its members' classes, among labelled units, or among predicted boxes for members
+    without a label), `lift` (failure rate over that; NaN where nothing there fails), `q_value` and `stability` (NaN for
+    slices), `confusion` (the most frequent one among its failures), `status` ("candidate", "confirmed" or "slice";
+    "boundary", "small" and "lead" are candidates of that kind; "dismissed", "kept"), `rule`, `description` and
+    `version` (0 for candidates).
     """
-    return SliceRows(units, failures).frame(slices, dismissed=dismissed, kept_as=kept_as)
+    return SliceRows(units, failures, interval=interval).frame(slices, dismissed=dismissed, kept_as=kept_as)
 
 
 class SliceRows:
@@ -61,7 +69,7 @@ class SliceRows:
 
     Parameters
     ----------
-    units, failures
+    units, failures, interval
         As in `slices_frame`.
 
     Attributes
@@ -70,8 +78,12 @@ class SliceRows:
         bool (n,): which units fail.
     """
 
-    def __init__(self, units: pd.DataFrame, failures: pd.DataFrame | None = None) -> None:
+    def __init__(
+        self, units: pd.DataFrame, failures: pd.DataFrame | None = None, *, interval: Interval | None = None
+    ) -> None:
         self._units = check_units(units)
+        self._interval = interval
+        self._groups = group_codes(units)
         # An index of pandas' own text type makes a copy of itself at every question.
         self._index = pd.Index(units.index.to_numpy(object), dtype=object)
         self.fails = units["failure"].to_numpy(dtype=bool)
@@ -87,6 +99,16 @@ class SliceRows:
     def base_rate(self, members: Rows) -> float:
         """Return the failure rate of the classes of these rows, as they are mixed in them; NaN without rows."""
         return float(self._class_rates[members].mean()) if len(members) else np.nan
+
+    def interval(self, members: Rows) -> tuple[float, float]:
+        """Return the 95 % interval of the failure rate of these rows; NaN without rows."""
+        fails = self.fails[members].astype(np.float64)
+        codes = np.unique(self._groups[members], return_inverse=True)[1]
+        sizes = np.bincount(codes).astype(np.float64)
+        failing = np.bincount(codes, weights=fails).astype(np.float64)
+        if len(sizes) == len(members):
+            return _wilson(int(fails.sum()), len(members))
+        return (np.nan, np.nan) if self._interval is None else self._interval(failing, sizes)
 
     def frame(
         self, groups: Iterable[Candidate | Slice], *, dismissed: Sequence[str] = (), kept_as: Sequence[str] = ()
@@ -163,7 +185,7 @@ def _candidate_row(candidate: Candidate) -> dict[str, Any]:
 def _slice_row(slice_: Slice, rows: SliceRows, members: Rows) -> dict[str, Any]:
     failures = int(rows.fails[members].sum())
     rate = failures / len(members) if len(members) else np.nan
-    low, high = _wilson(failures, len(members))
+    low, high = rows.interval(members)
     base_rate = rows.base_rate(members)
     absent = len(slice_.members) - len(members)
     words = [slice_.note, f"{absent} members are not among these units" if absent else ""]

@@ -13,6 +13,7 @@ from ipywidgets import HBox, Layout, VBox
 
 from slicelab.core import Candidate, Desk, Inspection, InvalidInputError, NotFoundError, Slice, StateError, listed
 from slicelab.views import (
+    Interval,
     Rows,
     check_units,
     explorer_html,
@@ -55,6 +56,9 @@ class Explorer(VBox):
         Name of the model whose outcomes the units hold.
     failures
         One bool column per model, index as `units`: the table shows the failure rate under the others too.
+    interval
+        Of a slice's failure rate where units share groups, such as `slicelab.evaluation.proportion_interval`; None: the
+        table has none there.
     state
         What `state` of an earlier explorer gave.
     height
@@ -75,6 +79,7 @@ class Explorer(VBox):
         candidates: Sequence[Candidate] | None = None,
         model: str | None = None,
         failures: pd.DataFrame | None = None,
+        interval: Interval | None = None,
         state: Mapping[str, Any] | None = None,
         height: int = 480,
         **unknown: Any,
@@ -88,7 +93,7 @@ class Explorer(VBox):
         self._typical_first = False
         self._inspection: Inspection | None = None
         others = None if failures is None else failures.drop(columns=[model], errors="ignore")
-        self._groups = Groups(units, desk, candidates, others)
+        self._groups = Groups(units, desk, candidates, others, interval)
         self._rows: Rows = np.empty(0, dtype=np.int64)
         self._callbacks: list[Callable[[list[str]], None]] = []
         self._pick_callbacks: list[Callable[[list[str]], None]] = []

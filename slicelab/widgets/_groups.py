@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from slicelab.core import Candidate, Desk, Slice
-from slicelab.views import Rows, SliceRows
+from slicelab.views import Interval, Rows, SliceRows
 
 
 class Groups:
@@ -24,6 +24,8 @@ class Groups:
         What discovery proposed.
     failures
         One bool column per model, index as `units`.
+    interval
+        Of failure rates where units share groups; see `slices_frame`.
     """
 
     def __init__(
@@ -32,10 +34,11 @@ class Groups:
         desk: Desk,
         candidates: Sequence[Candidate] | None,
         failures: pd.DataFrame | None,
+        interval: Interval | None = None,
     ) -> None:
         self.candidates = list(candidates or ())
         self._desk = desk
-        self._rows = SliceRows(units, failures)
+        self._rows = SliceRows(units, failures, interval=interval)
         self._known: dict[str, Candidate | Slice] = {}
         self._dismissed: list[str] = []
         self._kept_as: list[str] = []

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slicelab.core import sample_groups
+from slicelab.core import group_codes, sample_groups
 
 
 def groups(values):
@@ -52,3 +52,10 @@ def test_no_two_groups_are_called_the_same_by_chance():
     found = sample_groups(pd.DataFrame({"g": [None, None, "a", "a"]}, index=index), "g")
     assert found["b"] == found["c"] == "a"
     assert found.nunique() == 3
+
+
+def test_a_unit_without_a_group_is_of_its_image():
+    """A missing `group_id` is the image's own group, as everywhere; units of one image stay together."""
+    units = pd.DataFrame({"key": ["a", "a", "b", "c"], "group_id": [None, None, "v", "v"]}, index=list("wxyz"))
+    assert group_codes(units).tolist() == [0, 0, 1, 1]
+    assert group_codes(units.drop(columns="group_id")).tolist() == [0, 0, 1, 2]

@@ -85,6 +85,29 @@ def test_alpha_of_resamples_is_krippendorffs():
     assert low < krippendorff.alpha(value_counts=counts, level_of_measurement="nominal") < high
 
 
+def test_agreement_without_exception_has_no_interval_of_alpha():
+    """Two units on which all agree: each draw of them is 1, which proves nothing."""
+    rows = [("1", "a", "x"), ("1", "b", "x"), ("2", "a", "y"), ("2", "b", "y")]
+    found = agreement(pd.DataFrame(rows, columns=["unit", "annotator", "label"]))
+    assert found.alpha == pytest.approx(1.0)
+    assert np.isnan(found.alpha_interval).all()
+    assert found.observed_interval[0] < 0.5
+
+
+def test_a_unit_whose_group_is_missing_is_by_itself():
+    """Units of no group, one of them in between, count like units of groups of their own."""
+    rows = [(str(u), who, "xy"[u % (2 if who == "a" else 3) % 2]) for u in range(12) for who in "ab"]
+    answers = pd.DataFrame(rows, columns=["unit", "annotator", "label"])
+    told = answers.assign(group=[None if int(u) % 2 else f"g{int(u) // 6}" for u in answers["unit"]])
+    named = told.assign(group=told["group"].fillna("own " + told["unit"]))
+    found, wanted = agreement(told), agreement(named)
+    assert found.n_groups == wanted.n_groups == 8
+    assert found.observed_interval == wanted.observed_interval
+    right = pd.DataFrame({"annotator": "a", "right": 1.0, "group": [None, "g", "g", None]})
+    low = annotator_quality(answers, right).loc["a", "low"]
+    assert low == annotator_quality(answers, right.assign(group=["1", "g", "g", "2"])).loc["a", "low"]
+
+
 def test_fleiss_own_example():
     """14 raters on 10 subjects: kappa 0.210, mean agreement 0.378."""
     rows = []

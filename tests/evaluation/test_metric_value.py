@@ -209,6 +209,22 @@ def test_perfect_slices_of_few_images_are_not_certain(detection):
     assert metric_value("false_positives_per_image", units).high > 1
 
 
+def test_images_without_objects_add_no_certainty(detection):
+    """Three objects that are found, among 500 images on which there is nothing: the intervals are those of three."""
+    keys, empty = ["i", "j", "k"], [f"{i}" for i in range(500)]
+    labels, boxes = [(k, "cat", *HERE) for k in keys], [(k, "cat", *HERE, 0.9) for k in keys]
+    few, many = detection(labels, boxes), detection(labels, boxes, keys=[*keys, *empty])
+    for name in ("recall", "precision", "f1", "macro_f1", "ap50", "map", "ece"):
+        values = []
+        for table, predictions in (few, many):
+            units, told = detection_units(table, predictions), {"boxes": table.boxes, "predicted": predictions.frame}
+            values.append(metric_value(name, units, members=list(table.samples.index), **told))
+        assert values[0].n_groups == values[1].n_groups == 3
+        assert values[1].high - values[1].low > 0.7, name
+        if name != "ece":
+            assert values[1].low == pytest.approx(values[0].low)
+
+
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), name=st.sampled_from([m for m in METRICS if m != "top5"]))
 def test_the_order_of_rows_changes_nothing(random_detection, seed, name):

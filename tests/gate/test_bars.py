@@ -1,5 +1,7 @@
 """Bars that are another model's value, and metrics beside the plain shares."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -168,6 +170,35 @@ def test_a_metric_of_ones_own(small, tmp_path, own):
     result = only(run_suite(loaded, mine))
     assert result.verdict == "invalid"
     assert "changed since the bar was set" in result.reason
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1", "recall"])
+def test_no_difference_on_five_images_proves_nothing(small, metric):
+    """Two models that are right on five images may differ on the next one: not yet "no worse", whatever the metric."""
+    few = small.table({f"{i}": "cat" for i in range(5)})
+    suite = small.one_case(few, Bar(metric, no_worse_than="v3", margin=0.01))
+    result = only(run_suite(suite, small.right(few, 5), against=small.right(few, 5, model="v3")))
+    assert (result.verdict, result.change) == ("inconclusive", 0.0)
+    assert result.change_interval[0] < -0.3
+    assert result.change_interval[1] > 0.3
+
+
+def test_a_metric_of_ones_own_proves_nothing_on_one_group(small, own):
+    """Forty scans of one patient: every resample is the same, which is no certainty."""
+    table = replace(small.cats, samples=small.cats.samples.assign(patient="p"), group="patient")
+    result = only(run_suite(small.one_case(table, Bar("mean_loss", at_most=0.5)), small.right(table, 36)))
+    assert (result.verdict, result.n_groups) == ("inconclusive", 1)
+    assert "no interval: more groups would tell" in result.reason
+
+
+def test_a_metric_of_ones_own_is_not_certain_where_all_are_alike(small, own):
+    """Five images with a loss of 0.1 each: every resample is the same, which proves no bar at 0.11."""
+    bar = Bar("mean_loss", at_most=0.11)
+    few = small.table({f"{i}": "cat" for i in range(5)})
+    result = only(run_suite(small.one_case(few, bar), small.right(few, 5)))
+    assert result.value == pytest.approx(0.1)
+    assert result.verdict == "inconclusive"
+    assert result.interval[1] > 0.4
 
 
 def test_a_metric_that_raises_makes_its_case_invalid(small, own):

@@ -1,12 +1,14 @@
 """Files that older versions wrote are read with the meaning that they had, and every report says so."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
+import pandas as pd
 import pytest
 
 from slicelab.core import SuiteError
-from slicelab.gate import freeze_case, load_suite, make_suite, run_suite, save_suite
+from slicelab.gate import explain_change, freeze_case, load_suite, make_suite, run_suite, save_suite
 from tests.gate.test_suite_file import SCHEMA
 
 FOLDER = Path(__file__).parent / "old_suites"
@@ -67,10 +69,20 @@ def test_members_labels_are_still_verified(found, tmp_path):
     assert verdicts == ["invalid", "pass"]
 
 
+def test_a_change_on_an_image_without_boxes_is_explained(small, found):
+    """The image "unseen" had no predicted box, which older versions judged; a box that finds it is the whole change."""
+    suite = load_suite(FOLDER / "detection.json")
+    case = next(case for case in suite.cases if case.name == "unseen")
+    box = suite.boxes[suite.boxes["key"] == case.members[0].split("#")[0]].iloc[0]
+    rows = [(box["key"], "9", box["label"], box["x"], 0.99)]
+    seen = replace(found, frame=pd.concat([found.frame, small.detections(rows).frame], ignore_index=True))
+    explained = explain_change("unseen", before=(suite, found), after=(suite, seen), confidence=0.8)
+    assert (explained.before.value, explained.after.value) == (0.0, 1.0)
+    assert explained.shares == {"predictions": pytest.approx(1.0)}
+
+
 def test_a_case_frozen_now_does_not_fit(small, found):
     """An old suite can't say what the new hash covers: made anew, it can."""
-    from dataclasses import replace
-
     old = load_suite(FOLDER / "detection.json")
     table = small.detection_table(["a"], small.boxes([("a", "1", "cat", 0)]))
     case = freeze_case("new", suite="old", members=["a#1"], table=table, bar=old.cases[0].bar)

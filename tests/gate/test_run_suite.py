@@ -387,6 +387,22 @@ def test_every_metric_of_detection_compares(small, metric):
     assert (same.comparison, same.change, same.p_value) == ("no evidence", 0.0, 1.0)
 
 
+def test_false_positives_are_per_image_in_every_draw_of_groups(small):
+    """One false box more on each image of videos from 1 to 12 frames: the change is 1 whichever videos are drawn."""
+    videos = [v for v in range(1, 13) for _ in range(v)]
+    images = [f"{i:02}" for i in range(len(videos))]
+    table = small.detection_table(images, small.boxes([(k, "1", "cat", 0) for k in images]))
+    table = replace(table, samples=table.samples.assign(video=videos), group="video")
+    hits = [(k, "1", "cat", 0, 0.9) for k in images]
+    worse = small.detections([*hits, *((k, "2", "cat", 90, 0.9) for k in images)], model="worse")
+    suite = small.one_case(table, Bar("false_positives_per_image", at_most=2.0))
+    result = only(run_suite(suite, worse, against=small.detections(hits, model="good"), confidence=0.1))
+    same = only(run_suite(suite, small.detections(hits), against=small.detections(hits, model="good"), confidence=0.1))
+    assert (result.change, same.change) == (1.0, 0.0)
+    # Every draw is 1, so what is left is the width that 12 groups without any difference have.
+    assert result.change_interval == pytest.approx([1 + end for end in same.change_interval])
+
+
 def test_the_threshold_is_told(small, belts, found):
     """The confidence that was used stands in the report, given or chosen."""
     suite = small.one_case(belts, Bar("recall", at_least=0.5), ["a#1"])

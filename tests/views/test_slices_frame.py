@@ -10,11 +10,13 @@ import pytest
 from scipy.stats import binomtest
 
 from slicelab.core import Candidate, Slice
+from slicelab.evaluation import proportion_interval
 from slicelab.views import SliceRows, slice_outlines, slices_frame
 
 
 def test_a_slice_is_counted_in_the_units(units) -> None:
     """Size, failures, rate, interval and lift of a slice agree with counting by hand and with scipy."""
+    units["group_id"] = units.index  # each unit by itself
     members = tuple(f"u{i}" for i in range(7))  # tp, five failures, tp
     row = slices_frame([Slice("s", (*members, "elsewhere"), note="dark", version=3)], units).iloc[0]
     assert (row["name"], row["size"], row["failures"], row["status"], row["version"]) == ("s", 7, 5, "slice", 3)
@@ -32,10 +34,21 @@ def test_a_slice_is_counted_in_the_units(units) -> None:
 @pytest.mark.parametrize("k", range(5))
 def test_interval_agrees_with_scipy(units, k) -> None:
     """The interval agrees for every number of failures, with none and all of them too."""
-    units["failure"] = np.arange(60) < k
+    units["failure"], units["group_id"] = np.arange(60) < k, units.index
     row = slices_frame([Slice("s", ("u0", "u1", "u2", "u3"))], units).iloc[0]
     oracle = binomtest(k, 4).proportion_ci(method="wilson")
     assert (row["low"], row["high"]) == pytest.approx((oracle.low, oracle.high), abs=1e-12)
+
+
+def test_the_interval_of_a_slice_counts_groups(units) -> None:
+    """Objects of an image aren't independent: failures are counted by image, or nothing is claimed."""
+    slice_ = Slice("s", ("u7", "u1", "u2", "u13", "u6"))  # of images 0, 1 and 2: two of 0, two of 1, one of 2
+    units["failure"] = units.index.isin(["u1", "u2", "u7"])
+    row = slices_frame([slice_], units, interval=proportion_interval).iloc[0]
+    assert (row["low"], row["high"]) == proportion_interval([2, 1, 0], [2, 2, 1])
+    row = slices_frame([slice_], units).iloc[0]
+    assert np.isnan([row["low"], row["high"]]).all()
+    assert row["failure_rate"] == 0.6
 
 
 def test_a_candidate_tells_its_own_numbers(units) -> None:
