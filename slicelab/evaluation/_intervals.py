@@ -16,6 +16,8 @@ from slicelab.core import InvalidInputError
 RESAMPLES = 1000
 ASSUMED_CORRELATION = 0.5
 """Within a group, as long as too few groups hold failures to see one."""
+FEW_GROUPS = 10
+"""With fewer an interval is wide, and its ends are not told apart."""
 _NUMBERS_AT_ONCE = 4_000_000
 
 Floats = npt.NDArray[np.float64]
@@ -280,9 +282,13 @@ def group_interval(value: float, draws: Floats, *, n: int, confidence: float = 0
     -----
     A percentile interval of few groups is too short (Hesterberg, "What teachers should know about the bootstrap", The
     American Statistician 2015). Its ends are moved away from the value as t with n - 1 degrees of freedom, times
-    sqrt(n / (n - 1)), lies further out than the normal distribution.
+    sqrt(n / (n - 1)), lies further out than the normal distribution. Of fewer than ten groups the draws' skewness is
+    chance: both ends are as far away as the further one.
     """
     low, high = percentile_interval(draws, confidence=confidence)
+    if n < FEW_GROUPS:
+        reach = max(value - low, high - value)
+        low, high = value - reach, value + reach
     n = max(n, 2)  # of one group that holds something beside others that don't, draws may differ
     tail = 0.5 + _checked(confidence) / 2
     stretch = math.sqrt(n / (n - 1)) * _t_quantile(tail, n - 1) / NormalDist().inv_cdf(tail)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -10,7 +12,11 @@ from slicelab.core import GROUP_ID, GroupProposal, InvalidInputError, StateError
 from slicelab.lab._units import Units
 from slicelab.store import Datasets, Vectors, check_group
 
+log = logging.getLogger("slicelab")
+
 SUGGESTED = "group_suggested"
+FEW_GROUPS = 10
+"""Of fewer a person is told, as little can be claimed of them."""
 
 
 class Groups:
@@ -67,7 +73,12 @@ class Groups:
             raise InvalidInputError(
                 f"Groups are a metadata column, a proposal or a Series by key; got {type(group).__name__}."
             )
-        return self._datasets.set_group(self._name, group).group
+        kept = self._datasets.set_group(self._name, group).group
+        if kept is not None and len(self) < FEW_GROUPS:
+            log.warning(
+                "%r has %d groups: intervals of so few are very wide. Leave it out by set(None).", kept, len(self)
+            )
+        return kept
 
     def frame(self, model: str | None = None) -> pd.DataFrame:
         """Count what each group holds.

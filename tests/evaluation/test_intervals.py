@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from slicelab.core import InvalidInputError
 from slicelab.evaluation import bootstrap_interval, metric_value, proportion_interval, wilson_interval
-from slicelab.evaluation._intervals import rate_interval, share_interval
+from slicelab.evaluation._intervals import group_interval, rate_interval, share_interval
 
 
 @settings(max_examples=200, deadline=None)
@@ -188,3 +188,11 @@ def _units(random, n_images):
         },
         index=pd.Index([f"{k}#{i % 8}" for i, k in enumerate(key)], name="unit"),
     )
+
+
+def test_a_resampled_interval_of_few_groups_does_not_end_at_its_value():
+    """Of two groups every draw lies on one side of some statistics; the interval reaches as far to the other."""
+    draws = np.repeat([0.75, 0.76, 0.77], [250, 500, 250])
+    low, high = group_interval(0.75, draws, n=2)
+    assert 0.75 - low == pytest.approx(high - 0.75)
+    assert low < 0.6
