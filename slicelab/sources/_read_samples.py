@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from slicelab.core import (
+    GROUP_ID,
     TASKS,
     TEXT,
     Finding,
@@ -35,7 +36,7 @@ from slicelab.sources._walk_folder import FolderListing
 
 RESERVED = frozenset(
     ("id", "_id", "filepath", "metadata", "tags", "created_at", "last_modified_at", "key", "sha256")
-) | {"width", "height", "label", "ground_truth"}
+) | {"width", "height", "label", "ground_truth", GROUP_ID}
 
 
 def read_samples(

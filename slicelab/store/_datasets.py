@@ -225,6 +225,7 @@ class Datasets:
             self._additions.commit(name, models=models, metadata_columns=[*info.metadata_columns, *new])
         return self.info(name)
 
+    @_repeatable
     def set_confidence(
         self, name: str, model: str, confidence: float | dict[str, float], *, by: Literal["given", "f1"]
     ) -> DatasetInfo:
