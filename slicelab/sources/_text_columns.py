@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from slicelab.core import TEXT
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TEXT = pd.StringDtype(na_value=np.nan)
-"""What pandas 3 calls "str"."""
 _LEAST, _MOST = 0x21, 0x7E  # printable ASCII but for the space
 
 

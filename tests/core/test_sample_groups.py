@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slicelab.core import group_codes, sample_groups
+from slicelab.core import TEXT, group_codes, sample_groups
 
 
 def groups(values):
-    index = pd.Index([f"k{i}" for i in range(len(values))], name="key", dtype="str")
+    index = pd.Index([f"k{i}" for i in range(len(values))], name="key", dtype=TEXT)
     return sample_groups(pd.DataFrame({"video": values}, index=index), "video").tolist()
 
 
@@ -48,7 +48,7 @@ def test_other_values_keep_their_words():
 
 def test_no_two_groups_are_called_the_same_by_chance():
     """An image without a value isn't put into a group that is called like its key, nor into another image's."""
-    index = pd.Index(["a", "a'", "b", "c"], name="key", dtype="str")
+    index = pd.Index(["a", "a'", "b", "c"], name="key", dtype=TEXT)
     found = sample_groups(pd.DataFrame({"g": [None, None, "a", "a"]}, index=index), "g")
     assert found["b"] == found["c"] == "a"
     assert found.nunique() == 3

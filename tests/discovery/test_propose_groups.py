@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slicelab.core import Fingerprints, GroupProposal
+from slicelab.core import TEXT, Fingerprints, GroupProposal
 from slicelab.discovery import groups_by_column, groups_by_name, groups_by_time, name_sequences, split_leaks
 
 
@@ -81,7 +81,7 @@ def test_bursts_are_one_cameras_pictures_within_seconds():
     seconds = [0, 2, 4, 30, 1, None]
     cameras = ["A", "A", "A", "A", "B", None]
     times = pd.Series([pd.NaT if s is None else start + pd.Timedelta(seconds=s) for s in seconds])
-    captures = pd.DataFrame({"camera": pd.Series(cameras, dtype="str"), "time": times})
+    captures = pd.DataFrame({"camera": pd.Series(cameras, dtype=TEXT), "time": times})
     found = groups_by_time(list("abcdef"), captures)
     assert found.groups.dropna().to_dict() == {"a": "a", "b": "a", "c": "a"}
     assert groups_by_time(list("abcdef"), captures, seconds=1) is None
@@ -90,7 +90,7 @@ def test_bursts_are_one_cameras_pictures_within_seconds():
 def test_columns_are_proposed_where_failures_cluster_by_them():
     """The column that does, and not one at random, one with a few values or one with a value per image."""
     rng = np.random.default_rng(2)
-    index = pd.Index([f"k{i}" for i in range(400)], name="key", dtype="str")
+    index = pd.Index([f"k{i}" for i in range(400)], name="key", dtype=TEXT)
     patient = rng.integers(0, 40, 400)
     samples = pd.DataFrame(
         {"patient": patient, "random": rng.integers(0, 40, 400), "few": patient % 2, "own": np.arange(400)}, index=index
@@ -105,7 +105,7 @@ def test_columns_are_proposed_where_failures_cluster_by_them():
 def test_a_random_column_is_seldom_proposed():
     """200 draws of failures that don't cluster: at most 5 % are, and 3 standard errors."""
     rng = np.random.default_rng(3)
-    index = pd.Index([f"k{i}" for i in range(300)], name="key", dtype="str")
+    index = pd.Index([f"k{i}" for i in range(300)], name="key", dtype=TEXT)
     proposed = 0
     for _ in range(200):
         samples = pd.DataFrame({"a": rng.integers(0, 30, 300), "b": rng.integers(0, 60, 300)}, index=index)
@@ -118,8 +118,8 @@ def test_a_leak_is_a_group_on_both_sides():
     """With how many images on each; groups on one side and images without a side are left out; the largest first."""
     index = pd.Index(list("abcdefg"), name="key")
     split = pd.Series(["train", "test", "train", "train", "test", None, "test"], index=index)
-    groups = pd.Series(["x", "x", "y", "y", "x", "y", None], index=index, dtype="str")
-    pair = pd.Series([None, None, "p", None, "p", None, None], index=index, dtype="str")
+    groups = pd.Series(["x", "x", "y", "y", "x", "y", None], index=index, dtype=TEXT)
+    pair = pd.Series([None, None, "p", None, "p", None, None], index=index, dtype=TEXT)
     leaks = split_leaks(split, [GroupProposal("pairs", "seen", pair), GroupProposal("names", "read", groups)])
     assert leaks[["source", "group", "values", "images"]].to_numpy().tolist() == [
         ["names", "x", "test 2, train 1", 3],

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slicelab.core import Bar, InvalidInputError, Predictions
+from slicelab.core import TEXT, Bar, InvalidInputError, Predictions
 from slicelab.evaluation import classification_units, metric_value, unit_share
 from slicelab.gate import case_hash, freeze_case, load_suite, make_suite, run_suite, save_suite
 from slicelab.gate._check_case import CaseChecks
@@ -40,7 +40,7 @@ def random_suite(small, seed, name="{:03d}.png", metrics=METRICS):
     share = random.random(len(keys)).astype(np.float32)
     frame = pd.DataFrame(
         {"label": np.where(share > 0.5, "cat", "dog"), "confidence": np.maximum(share, 1 - share).astype(np.float64)},
-        index=pd.Index(random.permutation(keys).tolist(), name="key", dtype="str"),
+        index=pd.Index(random.permutation(keys).tolist(), name="key", dtype=TEXT),
     )
     matrix = np.column_stack([share, 1 - share])
     predictions = Predictions("v4", "classification", frame.astype({"label": "str"}), ("cat", "dog"), matrix)
@@ -128,7 +128,7 @@ def test_an_unknown_label_is_missing_by_row(small):
     """A suite with a sample without a label isn't read by column: its member is missing, not hashed as a text."""
     table = small.table({"a.png": "cat", "b.png": "cat"})
     suite = small.one_case(table, Bar("accuracy", 0.5))
-    unknown = suite.samples.assign(label=pd.array(["cat", None], dtype="str"))
+    unknown = suite.samples.assign(label=pd.array(["cat", None], dtype=TEXT))
     suite = dataclasses.replace(suite, samples=unknown)
     assert plain_truth(suite) is None
     result = run_suite(suite, small.predictions({"a.png": "cat", "b.png": "cat"})).results[0]
@@ -179,7 +179,7 @@ def test_hashes_stay_what_they_were(small, tmp_path, probabilities):
     share = np.arange(30, dtype=np.float32) / 32
     frame = pd.DataFrame(
         {"label": np.where(share > 0.5, "cat", "dog"), "confidence": np.maximum(share, 1 - share).astype(np.float64)},
-        index=pd.Index([f"{i:03d}.png" for i in range(30)], name="key", dtype="str"),
+        index=pd.Index([f"{i:03d}.png" for i in range(30)], name="key", dtype=TEXT),
     ).astype({"label": "str"})
     matrix = np.column_stack([share, 1 - share]) if probabilities else None
     predictions = Predictions("v4", "classification", frame, ("cat", "dog"), matrix)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slicelab.core import SampleTable, SourceError
+from slicelab.core import TEXT, SampleTable, SourceError
 from slicelab.sources import _read_predictions, _read_table, find_texts, read_predictions
 from slicelab.sources._read_plain_csv import read_plain_csv
 from slicelab.sources._read_samples import empty_boxes
@@ -122,7 +122,7 @@ def test_plain_predictions_are_what_their_rows_are(tmp_path_factory, frame):
     frame.to_csv(path, index=False)
     samples = pd.DataFrame(
         {"filepath": [f"/data/{k}" for k in KEYS], "sha256": "0", "width": 20, "height": 10, "label": "cat"},
-        index=pd.Index(KEYS, name="key", dtype="str"),
+        index=pd.Index(KEYS, name="key", dtype=TEXT),
     )
     table = SampleTable("classification", samples, empty_boxes(), CLASSES)
     found = read_predictions(path, model="v1", table=table)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from slicelab.core import BOX_COLUMNS, PREDICTED_BOX_COLUMNS, Bar, Predictions, SampleTable
+from slicelab.core import BOX_COLUMNS, PREDICTED_BOX_COLUMNS, TEXT, Bar, Predictions, SampleTable
 from slicelab.evaluation import f1_of, holm, mcnemar, paired_bootstrap, paired_shares
 from slicelab.gate import freeze_case, make_suite, run_suite
 from tests.benchmarks.comparisons.simulate import Bools, Ints, as_units, failures, flips, group_sizes
@@ -82,7 +82,7 @@ def suite(suites: int) -> Iterator[str]:
     )
     samples = pd.DataFrame(
         {"filepath": images, "sha256": images, "width": 300, "height": 30},
-        index=pd.Index(images, name="key", dtype="str"),
+        index=pd.Index(images, name="key", dtype=TEXT),
     )
     table = SampleTable("detection", samples, boxes, ("cat", "dog"))
     cases = [
@@ -283,7 +283,7 @@ def _detections(
     ).assign(crowd=False)[list(BOX_COLUMNS)]
     samples = pd.DataFrame(
         {"filepath": images, "sha256": images, "width": 400, "height": 30},
-        index=pd.Index(images, name="key", dtype="str"),
+        index=pd.Index(images, name="key", dtype=TEXT),
     )
     models = []
     for name, times in (("v2", scale), ("v1", 1.0)):

@@ -78,7 +78,7 @@ def make_detection(folder: Path, *, n: int, n_cases: int, seed: int = 0) -> tupl
             "width": 1000,
             "height": 1000,
         },
-        index=pd.Index(images, name="key", dtype="str"),
+        index=pd.Index(images, name="key", dtype=TEXT),
     )
     at = random.random((len(images) * 10, 2)) * 900
     boxes = pd.DataFrame(
