@@ -139,8 +139,11 @@ def duplicate_counts(pairs: pd.DataFrame, units: Sequence[str]) -> pd.Series[int
     """Return with how many others each unit is paired; equal files count for each other. Index the units, int64."""
     index = pd.Index(list(units), dtype=object)
     same = pairs["evidence"] == "same file"
-    first = pd.Series(list(units), index=index, dtype=object)
-    first.iloc[index.get_indexer(pd.Index(pairs.loc[same, "right"], dtype=object))] = pairs.loc[same, "left"].to_list()
+    names = index.to_numpy(object).copy()
+    names[index.get_indexer(pd.Index(pairs.loc[same, "right"], dtype=object))] = pairs.loc[same, "left"].to_numpy(
+        object
+    )
+    first = pd.Series(names, index=index, dtype=object)
     copies = first.value_counts()
     other = pairs[~same]
     both = pd.concat([other, other.rename(columns={"left": "right", "right": "left"})])
