@@ -16,6 +16,7 @@ LARGE = 10_000
 """Of more members, samples and boxes than this a suite has a sidecar."""
 _NAME = re.compile(r"[^/\\]{1,200}\.[0-9a-f]{12}\.members\.json\.gz")
 _LISTS = ("samples", "boxes")
+_UNIX = b"\x03"
 MAX_BYTES = 2**30
 """Of a sidecar, compressed or not."""
 MAX_RATIO = 100
@@ -34,7 +35,8 @@ def pack(document: dict[str, Any], stem: str) -> tuple[dict[str, Any], str, byte
     members = [case["members"] for case in document["cases"]]
     tables = {name: _columns(document[name]) for name in _LISTS}
     text = canonical({"members": members, **tables})
-    content = gzip.compress(text, mtime=0)
+    packed = gzip.compress(text, mtime=0)
+    content = packed[:9] + _UNIX + packed[10:]  # which system it was packed on: Pythons differ in what they write
     if len(text) > _most_bytes(content):
         raise InvalidInputError(
             f"The members, samples and boxes of the suite {document['name']!r} are {len(text):,} bytes, and a sidecar "
