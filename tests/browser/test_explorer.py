@@ -417,6 +417,7 @@ ipywidgets.VBox([map_, line])
     page.mouse.move(middle["x"] + 20, middle["y"] + 20)
     page.mouse.down()
     page.mouse.move(middle["x"] + 120, middle["y"] + 120, steps=5)
+    page.wait_for_timeout(300)  # a busy page draws the box a few frames later
     page.keyboard.press("Escape")
     page.mouse.up()
     page.wait_for_timeout(500)
