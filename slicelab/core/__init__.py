@@ -43,7 +43,7 @@ from slicelab.core._errors import (
 from slicelab.core._fingerprints import Fingerprints
 from slicelab.core._flip import Flip
 from slicelab.core._group_proposal import GroupProposal
-from slicelab.core._groups import GROUP_ID, group_codes, image_group_codes, sample_groups
+from slicelab.core._groups import GROUP_ID, group_codes, group_texts, image_group_codes, sample_groups
 from slicelab.core._hashing import (
     canonical,
     hash_file,
@@ -220,6 +220,7 @@ __all__ = [
     "confidence_words",
     "did_you_mean",
     "group_codes",
+    "group_texts",
     "hash_file",
     "hash_rows",
     "hash_value",

@@ -35,18 +35,16 @@ def sample_groups(samples: pd.DataFrame, column: str | None) -> pd.Series[str]:
     keys = pd.Series(samples.index.astype(TEXT), index=samples.index, dtype=TEXT)
     if column is None:
         return keys
-    groups = _texts(samples[column])
+    groups = np.array(group_texts(samples[column]), dtype=object)
     missing = np.array([text is None for text in groups], dtype=bool)
     groups[missing] = _alone(keys.to_numpy(object)[missing], set(groups[~missing]))
     return pd.Series(groups, index=samples.index, dtype=TEXT)
 
 
-def _texts(values: pd.Series[Any]) -> npt.NDArray[np.object_]:
-    """Return the same text for the same value, whatever type a file or the store has given it; None where missing."""
-    codes, different = pd.factorize(values.astype(object))
-    words = np.array([*(_text(value) for value in different), None], dtype=object)
-    chosen: npt.NDArray[np.object_] = words[codes]  # -1, a missing value, takes the last
-    return chosen
+def group_texts(values: pd.Series[Any]) -> list[str | None]:
+    """Return groups as texts, the same whatever type a file or the store has given them; None where one is missing."""
+    there = values.notna().tolist()
+    return [_text(value) if ok else None for value, ok in zip(values.tolist(), there, strict=True)]
 
 
 def _text(value: Any) -> str:

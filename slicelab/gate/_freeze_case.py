@@ -23,12 +23,13 @@ from slicelab.core import (
     check_name,
     check_unique,
     confidence_by_class,
+    group_texts,
     is_spurious,
     listed,
     top_k,
     unit_key,
 )
-from slicelab.gate._hash_case import GROUP, Truth, group_texts, hundredths, read_truth
+from slicelab.gate._hash_case import GROUP, Truth, hundredths, read_truth
 
 TASK_METRICS: dict[Task, tuple[str, ...]] = {
     "classification": ("accuracy", "error_rate", "recall", "precision", "f1", "top5", "ece", "confidence_gap"),

@@ -15,7 +15,18 @@ import numpy.typing as npt
 import pandas as pd
 
 from slicelab import evaluation
-from slicelab.core import Bar, InvalidInputError, Task, canonical, hash_file, hash_value, listed, object_unit, unit_key
+from slicelab.core import (
+    Bar,
+    InvalidInputError,
+    Task,
+    canonical,
+    group_texts,
+    hash_file,
+    hash_value,
+    listed,
+    object_unit,
+    unit_key,
+)
 
 Row = list[Any]
 Lines = dict[str, tuple[bytes, bytes]]
@@ -208,16 +219,6 @@ def case_hash(
     if missing:
         raise InvalidInputError(f"{len(missing)} members have no label here: {listed(missing)}.")
     return truth.hash(members, schema_version=schema_version)
-
-
-def group_texts(values: pd.Series) -> list[str | None]:
-    """Return groups as texts, None where one is missing; whole numbers read alike, be they integers or not."""
-    there = values.notna().tolist()
-    return [_group_text(v) if ok else None for v, ok in zip(values.tolist(), there, strict=True)]
-
-
-def _group_text(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def hundredths(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
